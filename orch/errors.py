@@ -1,0 +1,125 @@
+"""Every error of orch that a person or a program may meet.
+
+The docstring of a class is its default message; `code` is the same thing for a machine;
+`suggested_fix` says what to do next. Facts ride along as keyword arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class OrchError(Exception):
+    """Something in orch went wrong."""
+
+    code: ClassVar[str] = "orch_error"
+    fix: ClassVar[str] = "Look at the log of the process that reported this."
+
+    def __init__(self, message: str = "", *, suggested_fix: str = "", **facts: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").splitlines()[0]
+        self.suggested_fix = suggested_fix or self.fix
+        self.facts = facts
+        super().__init__(self.message)
+
+
+class ConfigError(OrchError):
+    """The configuration cannot be used."""
+
+    code = "config_invalid"
+    fix = "Correct the settings named above, then start again."
+
+
+class SchemaMismatch(ConfigError):
+    """The database schema is not the one this version of orch works with."""
+
+    code = "schema_mismatch"
+    fix = "Run `orch db upgrade`, or start the version of orch that matches the database."
+
+
+class BadInput(OrchError):
+    """A value that was given cannot be used."""
+
+    code = "bad_input"
+    fix = "Correct the value named above and send it again."
+
+
+class NotFound(OrchError):
+    """Nothing of that name is known."""
+
+    code = "not_found"
+    fix = "Check the spelling; `orch tasks` lists what is known."
+
+
+class UnknownTask(NotFound):
+    """No task has that work item id."""
+
+    code = "unknown_task"
+
+
+class UnknownJob(NotFound):
+    """No job has that id."""
+
+    code = "unknown_job"
+
+
+class IllegalTransition(OrchError):
+    """The thing is in a state from which this is not possible."""
+
+    code = "illegal_transition"
+    fix = "Look at its present state with `orch why`, then decide."
+
+
+class DependencyCycle(IllegalTransition):
+    """The dependency would close a cycle, and nothing in a cycle could ever start."""
+
+    code = "dependency_cycle"
+    fix = "Remove one of the dependencies in the cycle first."
+
+
+class LostRace(OrchError):
+    """Another process got there first."""
+
+    code = "lost_race"
+    fix = "Nothing to do: the other process carries on."
+
+
+class GateError(OrchError):
+    """The serial gate could not be evaluated."""
+
+    code = "gate_error"
+    fix = "Run `orch db current`; the log names the clause that failed."
+
+
+class StoreUnavailable(OrchError):
+    """The task store does not answer."""
+
+    code = "store_unavailable"
+    fix = "Check that the database is up and that ORCH_DATABASE_URL is right."
+
+
+class BrokerUnavailable(OrchError):
+    """The message broker does not answer."""
+
+    code = "broker_unavailable"
+    fix = "Check that Redis is up and that ORCH_BROKER_URL is right; no work is lost meanwhile."
+
+
+class AgentError(OrchError):
+    """The agent's command could not be run."""
+
+    code = "agent_error"
+    fix = "Check the agent's `command` in orch.toml."
+
+
+class Unauthorised(OrchError):
+    """No valid token came with the request."""
+
+    code = "unauthorised"
+    fix = "Send `Authorization: Bearer <token>`; an admin makes one with `orch token add`."
+
+
+class Forbidden(OrchError):
+    """The token's role does not allow this."""
+
+    code = "forbidden"
+    fix = "Ask for a token with the role named above."

@@ -1,0 +1,351 @@
+"""THE serial gate: one task of a repo at a time, oldest first, as named SQL conditions.
+
+`clauses` is the one definition. The claim puts every clause into its WHERE, the mirror asks them
+for one task, the snapshot selects each as a column, the worker asks the standing ones again when it
+starts. `now` is an argument, and nothing here talks to anything but the store.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    String,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import ColumnElement
+
+from orch import stages, task_deps
+from orch.store import ledger
+from orch.store.freezes import clear_repo_freeze, frozen, is_repo_frozen, matches, set_repo_freeze
+from orch.store.moments import Moment, at
+from orch.store.schema import LIVE, QUEUED, among, jobs, tasks
+from orch.store.session import is_broken_query
+
+__all__ = [
+    "clear_repo_freeze",
+    "is_repo_frozen",
+    "set_repo_freeze",
+]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The seven switches. A switch that is off leaves what the system did before that layer came."""
+
+    serial_gate_enabled: bool = True
+    serial_gate_repos: tuple[str, ...] = ()
+    serial_gate_pause_enabled: bool = True
+    serial_gate_freeze_enabled: bool = True
+    serial_gate_yield_enabled: bool = True
+    serial_gate_entry_only: bool = False
+    task_deps_enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The rule under one set of switches; `degraded` names clauses that cannot be evaluated now."""
+
+    layers: Layers = field(default_factory=Layers)
+    degraded: frozenset[str] = frozenset()
+
+
+DEFAULT: Final = Gate()
+
+
+def pause_layer_enabled(gate: Gate = DEFAULT) -> bool:
+    """Whether `tasks.paused_at` means anything at all."""
+    return gate.layers.serial_gate_pause_enabled and "paused" not in gate.degraded
+
+
+# --- words of the rule ------------------------------------------------------------------------
+
+
+def is_contender(gate: Gate, task: Any) -> ColumnElement[bool]:
+    """Active, and while the yield layer is on not waiting on a dependency. Callers bound the stage."""
+    parts: list[ColumnElement[bool]] = []
+    if pause_layer_enabled(gate):
+        parts.append(task.c.paused_at.is_(None))
+    deps_known = gate.layers.task_deps_enabled and "dependency" not in gate.degraded
+    if deps_known and gate.layers.serial_gate_yield_enabled:
+        parts.append(~task_deps.waits(task))
+    return and_(true(), *parts)
+
+
+def is_past_entry(task: Any) -> ColumnElement[bool]:
+    """The task's stage is later than the entry stage, and it is not over."""
+    return among(task.c.stage, stages.PAST_ENTRY)
+
+
+def at_or_before_entry(task: Any) -> ColumnElement[bool]:
+    """The task has not got beyond the entry stage."""
+    return among(task.c.stage, stages.BEFORE_OR_AT_ENTRY)
+
+
+def place(task: Any) -> ColumnElement[Any]:
+    """When a started task took its place in the line."""
+    return func.coalesce(task.c.admitted_at, task.c.created_at)
+
+
+def place_if_resumed(gate: Gate, task: Any, now: Moment) -> ColumnElement[Any]:
+    """The place a task has, or would be given by resuming it now: next, not beside."""
+    if not pause_layer_enabled(gate):
+        return place(task)
+    return case((task.c.paused_at.is_not(None), at(now)), else_=place(task))
+
+
+def is_serialised(gate: Gate, job: Any) -> ColumnElement[bool]:
+    """`active-task` applies to this job: the gate is on, the repo in scope, the job in question."""
+    layers = gate.layers
+    if not layers.serial_gate_enabled or "active-task" in gate.degraded:
+        return false()
+    parts: list[ColumnElement[bool]] = []
+    if layers.serial_gate_repos:
+        globs = layers.serial_gate_repos
+        parts.append(or_(*(matches(job.c.repo, literal(glob, String)) for glob in globs)))
+    if layers.serial_gate_entry_only:
+        parts.append(job.c.agent == stages.ENTRY_AGENT)
+    return and_(true(), *parts)
+
+
+def has_other_live(job: Any) -> ColumnElement[bool]:
+    """Another task of the repo has a live job, paused or not: a running agent keeps the slot."""
+    other = jobs.alias()
+    live = among(other.c.status, ("claimed", "running"))
+    return exists(
+        select(other.c.id).where(
+            other.c.repo == job.c.repo, live, other.c.task_id != job.c.task_id
+        )
+    )
+
+
+def is_behind(gate: Gate, task: Any, now: Moment) -> ColumnElement[bool]:
+    """A contender of the repo stands before this task: it is not the head.
+
+    "Or with a live job" in the order of contenders needs no words here: a task with a live job
+    closes the gate for all others by `has_other_live` already.
+    """
+    started, waiting = tasks.alias(), tasks.alias()
+    mine = tuple_(place_if_resumed(gate, task, now), task.c.id)
+    ahead_started = exists(
+        select(started.c.id).where(
+            started.c.repo == task.c.repo,
+            is_past_entry(started),
+            started.c.id != task.c.id,
+            is_contender(gate, started),
+            or_(at_or_before_entry(task), tuple_(place(started), started.c.id) < mine),
+        )
+    )
+    ahead_waiting = exists(
+        select(waiting.c.id).where(
+            waiting.c.repo == task.c.repo,
+            at_or_before_entry(waiting),
+            is_contender(gate, waiting),
+            tuple_(waiting.c.rank, waiting.c.id) < tuple_(task.c.rank, task.c.id),
+        )
+    )
+    return or_(ahead_started, and_(at_or_before_entry(task), ahead_waiting))
+
+
+def head(gate: Gate, repo: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The id of the repo's first contender, by two index seeks; NULL in an empty line."""
+    started, waiting = tasks.alias(), tasks.alias()
+    first_started = (
+        select(started.c.id)
+        .where(started.c.repo == repo, is_past_entry(started), is_contender(gate, started))
+        .order_by(place(started), started.c.id)
+        .limit(1)
+    )
+    first_waiting = (
+        select(waiting.c.id)
+        .where(waiting.c.repo == repo, at_or_before_entry(waiting), is_contender(gate, waiting))
+        .order_by(waiting.c.rank, waiting.c.id)
+        .limit(1)
+    )
+    return func.coalesce(first_started.scalar_subquery(), first_waiting.scalar_subquery())
+
+
+# --- the clauses ------------------------------------------------------------------------------
+
+
+def _freeze(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return ~frozen(job.c.repo, now, task.c.id)
+
+
+def _paused(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return task.c.paused_at.is_(None)
+
+
+def _dependency(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return ~task_deps.waits(task)
+
+
+def _active_task(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    taken = or_(has_other_live(job), is_behind(gate, task, now))
+    return or_(~is_serialised(gate, job), ~taken)
+
+
+def _backoff(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return job.c.available_at <= at(now)
+
+
+Build = Callable[[Gate, Any, Any, Moment], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One named condition: how it reads, when it applies, and what it is worth when unreadable."""
+
+    build: Build
+    sentence: str
+    applies: Callable[[Layers], bool] = lambda layers: True
+    closed: bool = False
+    """Counts as false, and not as true, when it cannot be evaluated."""
+    standing: bool = False
+    """Asked again when the worker starts, and before a landing."""
+
+
+CLAUSES: Final[dict[str, Clause]] = {
+    "freeze": Clause(
+        _freeze,
+        "the repo is frozen",
+        lambda layers: layers.serial_gate_freeze_enabled,
+        closed=True,
+        standing=True,
+    ),
+    "paused": Clause(
+        _paused,
+        "the task is paused",
+        lambda layers: layers.serial_gate_pause_enabled,
+        standing=True,
+    ),
+    "dependency": Clause(
+        _dependency,
+        "a task it depends on is not over",
+        lambda layers: layers.task_deps_enabled,
+        closed=True,
+    ),
+    "active-task": Clause(
+        _active_task,
+        "another task of the repo is before it",
+        lambda layers: layers.serial_gate_enabled,
+    ),
+    "backoff": Clause(_backoff, "its time has not come"),
+}
+"""In the order of precedence in which reasons are shown."""
+
+
+def clauses(
+    gate: Gate, now: Moment, job: Any = jobs, task: Any = tasks, *, standing: bool = False
+) -> dict[str, ColumnElement[bool]]:
+    """The rule: clause name → condition that must hold for `job` of `task` to be claimed.
+
+    A clause that cannot be built falls to its declared side: an open one is left out, a closed one
+    is false. `standing` keeps only those that are asked again at start.
+    """
+    wanted: dict[str, ColumnElement[bool]] = {}
+    for name, clause in CLAUSES.items():
+        if standing and not clause.standing:
+            continue
+        if not clause.applies(gate.layers):
+            wanted[name] = true()
+        elif name in gate.degraded:
+            wanted[name] = false() if clause.closed else true()
+        else:
+            wanted[name] = clause.build(gate, job, task, now)
+    return wanted
+
+
+def build_claim_clause(
+    gate: Gate, now: Moment, job: Any = jobs, task: Any = tasks
+) -> ColumnElement[bool]:
+    """Every clause at once: what the claim puts into its WHERE."""
+    return and_(true(), *clauses(gate, now, job, task).values())
+
+
+# --- never wedge ------------------------------------------------------------------------------
+
+
+def probe(conn: Connection, gate: Gate, now: Moment) -> Gate:
+    """The gate without the clauses that cannot be evaluated, each of them logged and counted."""
+    broken = {name for name in CLAUSES if not _answers(conn, gate, name, now)}
+    for name in sorted(broken - gate.degraded):
+        log.warning("gate.fallback", extra={"clause": name})
+    return replace(gate, degraded=gate.degraded | broken)
+
+
+def _answers(conn: Connection, gate: Gate, name: str, now: Moment) -> bool:
+    alone = replace(gate, degraded=frozenset(CLAUSES) - {name})
+    try:
+        condition = clauses(alone, now)[name]
+        with conn.begin_nested():
+            conn.execute(select(condition).select_from(_job_of_task()).limit(1)).all()
+    except DBAPIError as error:
+        if not is_broken_query(error):
+            raise
+        return False
+    except Exception:
+        log.exception("gate.clause_unbuildable", extra={"clause": name})
+        return False
+    return True
+
+
+def count_fallbacks(conn: Connection, gate: Gate) -> None:
+    """Add one to `orch_gate_fallback_total` for each clause that was left out."""
+    for name in sorted(gate.degraded):
+        ledger.count(conn, "gate_fallback", name)
+
+
+# --- consumers --------------------------------------------------------------------------------
+
+
+def _job_of_task() -> Any:
+    return jobs.join(tasks, tasks.c.id == jobs.c.task_id)
+
+
+def snapshot(gate: Gate, now: Moment, *columns: Any) -> Select[Any]:
+    """Queued jobs with every clause as a labelled column, besides the columns asked for."""
+    shown = [condition.label(f"open:{name}") for name, condition in clauses(gate, now).items()]
+    return select(*columns, *shown).select_from(_job_of_task()).where(QUEUED)
+
+
+def failing(row: Any) -> list[str]:
+    """The names of the clauses that are false in a row of `snapshot`, by precedence."""
+    return [name for name in CLAUSES if not row[f"open:{name}"]]
+
+
+def reason(row: Any) -> str | None:
+    """The first failing clause of a row of `snapshot`; None when the gate is open."""
+    return next(iter(failing(row)), None)
+
+
+def repo_has_active_task(
+    conn: Connection, repo: str, exclude_task_id: int | None = None, gate: Gate = DEFAULT
+) -> bool:
+    """Whether a task of the repo, other than the one given, is a contender or has a live job."""
+    contender = select(tasks.c.id).where(
+        tasks.c.repo == repo,
+        or_(is_past_entry(tasks), at_or_before_entry(tasks)),
+        is_contender(gate, tasks),
+    )
+    live = select(jobs.c.id).where(jobs.c.repo == repo, LIVE)
+    if exclude_task_id is not None:
+        contender = contender.where(tasks.c.id != exclude_task_id)
+        live = live.where(jobs.c.task_id != exclude_task_id)
+    return bool(conn.scalar(select(or_(exists(contender), exists(live)))))

@@ -1,0 +1,125 @@
+"""Stages, tracks and the agent of each stage, as data. Everything else is derived from here.
+
+`TABLE` is the one place that says which stages exist, whose job each is, and where a task goes
+from there. The terminal set is defined here and nowhere else, and pause never enters it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+StageName = Literal[
+    "created",
+    "analysis",
+    "architecture",
+    "development",
+    "review",
+    "testing",
+    "deploy-staging",
+    "deploy",
+    "done",
+    "cancelled",
+]
+Move = Literal["start", "pass", "rework", "cancel"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a task: whose job it is, and where rework leads."""
+
+    name: StageName
+    agent: str | None = None
+    rework_to: StageName | None = None
+
+
+TABLE: Final[tuple[Stage, ...]] = (
+    Stage("created"),
+    Stage("analysis", agent="analyst"),
+    Stage("architecture", agent="architect", rework_to="analysis"),
+    Stage("development", agent="developer"),
+    Stage("review", agent="reviewer", rework_to="development"),
+    Stage("testing", agent="tester", rework_to="development"),
+    Stage("deploy-staging", agent="deployer", rework_to="development"),
+    Stage("deploy", agent="deployer", rework_to="development"),
+    Stage("done"),
+    Stage("cancelled"),
+)
+BY_NAME: Final[dict[str, Stage]] = {stage.name: stage for stage in TABLE}
+STAGES: Final[tuple[str, ...]] = get_args(StageName)
+
+FIRST: Final = "created"
+ENTRY: Final = "analysis"
+DONE: Final = "done"
+CANCELLED: Final = "cancelled"
+TERMINAL: Final[frozenset[str]] = frozenset({DONE, CANCELLED})
+BEFORE_OR_AT_ENTRY: Final[tuple[str, ...]] = (FIRST, ENTRY)
+PAST_ENTRY: Final[tuple[str, ...]] = tuple(
+    stage.name
+    for stage in TABLE
+    if stage.name not in BEFORE_OR_AT_ENTRY and stage.name not in TERMINAL
+)
+
+ENTRY_AGENT: Final[str] = "analyst"
+AGENTS: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys(stage.agent for stage in TABLE if stage.agent is not None)
+)
+
+DEFAULT_TRACK: Final = "full"
+TRACKS: Final[dict[str, tuple[str, ...]]] = {
+    "full": tuple(stage.name for stage in TABLE if stage.agent is not None),
+    "fast": ("analysis", "development", "review", "testing", "deploy"),
+    "docs": ("analysis", "development", "review", "deploy"),
+}
+
+
+def after(stage: str, track: str = DEFAULT_TRACK) -> str:
+    """The stage a task of this track reaches when `stage` passes; `done` after the last.
+
+    Raises KeyError for a track nobody declared and ValueError for a stage that cannot pass.
+    """
+    path = TRACKS[track]
+    if stage == FIRST:
+        return path[0]
+    if stage in TERMINAL:
+        raise ValueError(f"{stage} is terminal: nothing comes after it")
+    later = [name for name in path if STAGES.index(name) > STAGES.index(stage)]
+    return later[0] if later else DONE
+
+
+def _moves_of(stage: Stage) -> dict[Move, tuple[str, ...]]:
+    if stage.name in TERMINAL:
+        return {}
+    forward = tuple(dict.fromkeys(after(stage.name, track) for track in TRACKS))
+    moves: dict[Move, tuple[str, ...]] = {
+        ("start" if stage.name == FIRST else "pass"): forward,
+        "cancel": (CANCELLED,),
+    }
+    if stage.rework_to is not None:
+        moves["rework"] = (stage.rework_to,)
+    return moves
+
+
+STAGE_TRANSITIONS: Final[dict[str, dict[Move, tuple[str, ...]]]] = {
+    stage.name: _moves_of(stage) for stage in TABLE
+}
+"""Per stage and move: the stages a task may reach by it. A move not listed is not possible."""
+
+
+def may_move(from_stage: str, to_stage: str) -> bool:
+    """Whether the table has an edge between the two stages."""
+    return any(to_stage in reached for reached in STAGE_TRANSITIONS[from_stage].values())
+
+
+def agent_of(stage: str) -> str | None:
+    """The agent whose job this stage is; None where nobody works."""
+    return BY_NAME[stage].agent
+
+
+def queue_of(agent: str) -> str:
+    """The Celery queue on which this agent's jobs arrive."""
+    return f"agent.{agent}"
+
+
+CONTROL_QUEUE: Final = "orch.control"
+QUEUES: Final[tuple[str, ...]] = (CONTROL_QUEUE, *(queue_of(agent) for agent in AGENTS))

@@ -1,0 +1,1 @@
+"""The task store: schema, transactions, claims, and the ledger that alone writes state."""

@@ -1,0 +1,328 @@
+"""Claim, start, heartbeat, release, finish, reap: the life of a job, each step one guarded write.
+
+Every write after the claim carries the claim's token. A token that no longer holds changes nothing
+and is counted as a stale write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.sql.elements import ColumnElement
+
+from orch import serial_gate, stages
+from orch.ports import Claim
+from orch.serial_gate import Gate
+from orch.store import ledger
+from orch.store.moments import Moment, at, later
+from orch.store.schema import LIVE, QUEUED, events, jobs, repos, tasks
+from orch.store.session import is_any_of, lock_repos
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim with the facts the dispatcher reports."""
+
+    claim: Claim
+    repo: str
+    task_id: int
+
+
+def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
+    """Queued jobs of the repos bound as `repos` that every clause lets through.
+
+    In a serialised repo only the head can pass, so the walk goes repo by repo to its head, by index;
+    the clauses then decide.
+    """
+    head_only = and_(
+        serial_gate.is_serialised(gate, jobs),
+        tasks.c.id != serial_gate.head(gate, repos.c.name),
+    )
+    source = repos.join(jobs, and_(jobs.c.repo == repos.c.name, QUEUED)).join(
+        tasks, tasks.c.id == jobs.c.task_id
+    )
+    if _everything_is_serialised(gate):
+        source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
+            jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
+        )
+        head_only = literal(False, Boolean)
+    return (
+        select(*columns)
+        .select_from(source)
+        .where(
+            is_any_of(repos.c.name, "repos"),
+            ~head_only,
+            serial_gate.build_claim_clause(gate, now),
+        )
+    )
+
+
+def _everything_is_serialised(gate: Gate) -> bool:
+    layers = gate.layers
+    return (
+        layers.serial_gate_enabled
+        and "active-task" not in gate.degraded
+        and not layers.serial_gate_repos
+        and not layers.serial_gate_entry_only
+    )
+
+
+def claim(
+    conn: Connection,
+    gate: Gate,
+    names: Sequence[str],
+    slots: Mapping[str, int],
+    now: Moment,
+    *,
+    token: str,
+    start_deadline: float = 60,
+) -> list[Claimed]:
+    """Claim what the gate allows in these repos, whose locks the caller holds; oldest task first.
+
+    No more jobs of an agent are claimed than `slots` says; an agent missing there gets none. Raises
+    IntegrityError when the law refuses: somebody wrote a live job without the lock.
+    """
+    if not names or not any(count > 0 for count in slots.values()):
+        return []
+    statement = (
+        update(jobs)
+        .where(jobs.c.id.in_(_oldest_within(gate, now, slots)), QUEUED)
+        .values(
+            status="claimed",
+            claim_token=token,
+            claimed_at=at(now),
+            started_at=None,
+            lease_until=later(now, start_deadline),
+            ready_at=None,
+            worker=None,
+            stop_requested=None,
+            serialised=serial_gate.is_serialised(gate, jobs),
+        )
+        .returning(jobs.c.id, jobs.c.agent, jobs.c.repo, jobs.c.task_id)
+    )
+    rows = conn.execute(statement, {"repos": list(names)}).all()
+    claimed = [Claimed(Claim(row.id, token, row.agent), row.repo, row.task_id) for row in rows]
+    if claimed:
+        _admit(conn, now, claimed)
+        _record_claims(conn, now, claimed)
+    return sorted(claimed, key=lambda each: each.task_id)
+
+
+def _oldest_within(gate: Gate, now: Moment, slots: Mapping[str, int]) -> Any:
+    turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
+    open_jobs = candidates(gate, now, jobs.c.id, jobs.c.agent, turn.label("turn")).subquery()
+    free = case(
+        {agent: literal(count) for agent, count in sorted(slots.items())},
+        value=open_jobs.c.agent,
+        else_=0,
+    )
+    return select(open_jobs.c.id).where(open_jobs.c.turn <= free)
+
+
+def _admit(conn: Connection, now: Moment, claimed: Sequence[Claimed]) -> None:
+    entering = [each.task_id for each in claimed if each.claim.agent == stages.ENTRY_AGENT]
+    if entering:
+        conn.execute(
+            update(tasks).where(is_any_of(tasks.c.id, "ids")).values(admitted_at=at(now)),
+            {"ids": entering},
+        )
+
+
+def _record_claims(conn: Connection, now: Moment, claimed: Sequence[Claimed]) -> None:
+    told = [
+        {
+            "kind": "job.claimed",
+            "task_id": each.task_id,
+            "job_id": each.claim.job_id,
+            "repo": each.repo,
+            "from_state": "queued",
+            "to_state": "claimed",
+        }
+        for each in claimed
+    ]
+    conn.execute(insert(events).values(at=at(now)), told)
+
+
+def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) -> int:
+    """Note which jobs of these repos only lack a free slot; how many notes changed.
+
+    A note is a hint about where to look when a slot comes free. The claim asks the rule again.
+    """
+    open_ids = candidates(gate, now, jobs.c.id)
+    is_open = jobs.c.id.in_(open_ids)
+    changed = conn.execute(
+        update(jobs)
+        .where(is_any_of(jobs.c.repo, "repos"), QUEUED, is_open != jobs.c.ready_at.is_not(None))
+        .values(ready_at=case((is_open, at(now)), else_=None)),
+        {"repos": list(names)},
+    )
+    return changed.rowcount
+
+
+def claim_next_job(
+    conn: Connection, agent: str, now: Moment, token: str, gate: Gate = serial_gate.DEFAULT
+) -> Claimed | None:
+    """Claim the oldest job of one agent that the gate lets start anywhere; None if there is none."""
+    names = list(
+        conn.scalars(select(jobs.c.repo).where(QUEUED, jobs.c.agent == agent).distinct())
+    )
+    lock_repos(conn, names)
+    return next(iter(claim(conn, gate, names, {agent: 1}, now, token=token)), None)
+
+
+def _held(claim: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (jobs.c.id == claim.job_id, jobs.c.claim_token == claim.token)
+
+
+def start(
+    conn: Connection, gate: Gate, claim: Claim, now: Moment, *, worker: str, lease: float = 60
+) -> RowMapping | None:
+    """The worker's first act: take the claimed job if its token and the standing clauses hold.
+
+    None means: not yours, or the gate has closed since. `closed_since` tells the two apart.
+    """
+    standing = serial_gate.clauses(gate, now, standing=True)
+    of_task = select(tasks.c.id).where(tasks.c.id == jobs.c.task_id, *standing.values())
+    job = ledger.move_job(
+        conn,
+        "start",
+        *_held(claim),
+        of_task.correlate(jobs).exists(),
+        started_at=at(now),
+        lease_until=later(now, lease),
+        worker=worker,
+    )
+    if job is not None:
+        _tell(conn, now, "job.started", job, "claimed", "running", actor=worker)
+    return job
+
+
+def heartbeat(
+    conn: Connection, claim: Claim, now: Moment, *, lease: float = 60
+) -> tuple[bool, str | None]:
+    """Renew the lease; whether it still is ours, and what a person asked the worker to do."""
+    row = conn.execute(
+        update(jobs)
+        .where(*_held(claim), jobs.c.status == "running")
+        .values(lease_until=later(now, lease))
+        .returning(jobs.c.stop_requested)
+    ).one_or_none()
+    if row is None:
+        ledger.count(conn, "stale_writes", "heartbeat")
+        return False, None
+    return True, row.stop_requested
+
+
+def release(
+    conn: Connection,
+    claim: Claim,
+    now: Moment,
+    *,
+    reason: str,
+    delay: float = 0,
+    actor: str = "orch",
+) -> RowMapping | None:
+    """Give a claim back uncounted, `delay` seconds from now at the earliest. None if it was not ours."""
+    job = ledger.move_job(
+        conn, "release", *_held(claim), **_unclaimed(now), available_at=later(now, delay)
+    )
+    if job is None:
+        ledger.count(conn, "stale_writes", "release")
+        return None
+    _tell(conn, now, "job.released", job, None, "queued", actor=actor, reason=reason)
+    ledger.wake(conn, now, [job["repo"]], delay)
+    return job
+
+
+def finish(
+    conn: Connection, claim: Claim, now: Moment, event: Any, **facts: Any
+) -> RowMapping | None:
+    """End a running job as succeeded, failed or cancelled. None, and counted, if it was not ours."""
+    job = ledger.move_job(conn, event, *_held(claim), finished_at=at(now), **facts)
+    if job is None:
+        ledger.count(conn, "stale_writes", "finish")
+    return job
+
+
+def overdue(now: Moment, lease: float = 60) -> ColumnElement[bool]:
+    """A live job whose lease is over; one written by hand without a lease is measured by its start."""
+    return and_(
+        LIVE,
+        or_(
+            jobs.c.lease_until < at(now),
+            and_(
+                jobs.c.lease_until.is_(None),
+                func.coalesce(jobs.c.started_at, jobs.c.created_at) < later(now, -lease),
+            ),
+        ),
+    )
+
+
+def requeue_overdue(
+    conn: Connection, job: RowMapping, now: Moment, *, lease: float = 60
+) -> RowMapping | None:
+    """Return one overdue job to its old place; an attempt is spent only if its agent had started."""
+    was_running = job["status"] == "running"
+    back = ledger.move_job(
+        conn,
+        "reap",
+        jobs.c.id == job["id"],
+        jobs.c.status == job["status"],
+        jobs.c.claim_token.is_not_distinct_from(job["claim_token"]),
+        overdue(now, lease),
+        **_unclaimed(now),
+        attempt=jobs.c.attempt + (1 if was_running else 0),
+    )
+    if back is not None:
+        _tell(conn, now, "job.reaped", back, job["status"], "queued", reason="its lease was over")
+        ledger.wake(conn, now, [back["repo"]])
+    return back
+
+
+def _unclaimed(now: Moment) -> dict[str, Any]:
+    return {
+        "claim_token": None,
+        "claimed_at": None,
+        "started_at": None,
+        "lease_until": None,
+        "worker": None,
+        "stop_requested": None,
+        "ready_at": None,
+    }
+
+
+def _tell(
+    conn: Connection,
+    now: Moment,
+    kind: str,
+    job: RowMapping,
+    before: str | None,
+    after: str,
+    **who: Any,
+) -> None:
+    ledger.record(
+        conn,
+        now,
+        kind,
+        task_id=job["task_id"],
+        job_id=job["id"],
+        repo=job["repo"],
+        from_state=before,
+        to_state=after,
+        **who,
+    )

@@ -1,0 +1,148 @@
+"""Freezes: rows that say "nothing starts or lands in this repo", and when one covers a repo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import String, Connection, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from orch.store import ledger
+from orch.store.moments import Moment, at
+from orch.store.schema import repo_freeze, repos
+from orch.store.session import lock_repos
+
+ESCAPE = "\\"
+
+
+def matches(name: ColumnElement[Any], pattern: ColumnElement[Any]) -> ColumnElement[bool]:
+    """`name` fits the glob `pattern`, in which * is any text and ? any one character."""
+    like = pattern
+    for plain, meant in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_"), ("*", "%"), ("?", "_")):
+        like = func.replace(like, plain, meant)
+    return name.like(like, escape=ESCAPE)
+
+
+def in_force(freeze: Any, now: Moment) -> ColumnElement[bool]:
+    """The freeze has been neither lifted nor outlived."""
+    return and_(
+        freeze.c.cleared_at.is_(None),
+        or_(freeze.c.expires_at.is_(None), freeze.c.expires_at > at(now)),
+    )
+
+
+def covers(freeze: Any, repo: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The freeze names this repo, or names it by a glob."""
+    return or_(freeze.c.repo == repo, and_(freeze.c.is_glob, matches(repo, freeze.c.repo)))
+
+
+def frozen(
+    repo: ColumnElement[Any], now: Moment, task_id: ColumnElement[Any] | None = None
+) -> ColumnElement[bool]:
+    """A freeze in force covers the repo and does not let this task through."""
+    exact, wide = repo_freeze.alias(), repo_freeze.alias()
+
+    def stops(freeze: Any) -> ColumnElement[bool]:
+        held = in_force(freeze, now)
+        if task_id is None:
+            return held
+        return and_(
+            held, or_(freeze.c.allow_task_id.is_(None), freeze.c.allow_task_id != task_id)
+        )
+
+    # Two probes and not one OR: the first is an index seek, and globs are few.
+    return or_(
+        exists(select(exact.c.id).where(exact.c.repo == repo, stops(exact))),
+        exists(select(wide.c.id).where(wide.c.is_glob, matches(repo, wide.c.repo), stops(wide))),
+    )
+
+
+def matching_repos(conn: Connection, pattern: str) -> list[str]:
+    """The known repos that a freeze of this name or glob covers."""
+    if "*" not in pattern and "?" not in pattern:
+        return list(conn.scalars(select(repos.c.name).where(repos.c.name == pattern)))
+    return list(conn.scalars(select(repos.c.name).where(matches(repos.c.name, literal(pattern)))))
+
+
+def set_repo_freeze(
+    conn: Connection,
+    repo: str | None,
+    reason: str,
+    source: str,
+    now: Moment,
+    *,
+    until: Moment | None = None,
+    allow_task_id: int | None = None,
+) -> bool:
+    """Freeze a repo or a glob of repos. False if None was given or it is frozen already.
+
+    The first freeze keeps its time, reason and source. Accepted for repos never seen before.
+    """
+    if repo is None:
+        return False
+    if "*" not in repo and "?" not in repo:
+        ledger.know_repos(conn, [repo])
+    names = matching_repos(conn, repo)
+    lock_repos(conn, names)
+    clear_expired(conn, now, repo)
+    if conn.scalar(select(repo_freeze.c.id).where(_active(repo))) is not None:
+        return False
+    conn.execute(
+        insert(repo_freeze).values(
+            repo=repo,
+            frozen_at=at(now),
+            reason=reason,
+            source=source,
+            expires_at=None if until is None else at(until),
+            allow_task_id=allow_task_id,
+        )
+    )
+    ledger.record(conn, now, "repo.frozen", repo=repo, actor=source, reason=reason)
+    ledger.wake(conn, now, names)
+    return True
+
+
+def clear_repo_freeze(
+    conn: Connection, repo: str | None, now: Moment, *, actor: str = "orch", reason: str = ""
+) -> bool:
+    """Lift the freeze of exactly this repo or glob. False if there was none."""
+    if repo is None:
+        return False
+    names = matching_repos(conn, repo)
+    lock_repos(conn, names)
+    lifted = conn.execute(
+        update(repo_freeze)
+        .where(_active(repo))
+        .values(cleared_at=at(now), cleared_by=actor, cleared_reason=reason)
+    )
+    if lifted.rowcount:
+        ledger.record(conn, now, "repo.unfrozen", repo=repo, actor=actor, reason=reason)
+        ledger.wake(conn, now, names)
+    return bool(lifted.rowcount)
+
+
+def clear_expired(conn: Connection, now: Moment, repo: str | None = None) -> int:
+    """Write down that freezes ran out, all of them or those of one name; how many did."""
+    over = [repo_freeze.c.cleared_at.is_(None), repo_freeze.c.expires_at <= at(now)]
+    if repo is not None:
+        over.append(repo_freeze.c.repo == repo)
+    ended = conn.execute(
+        update(repo_freeze)
+        .where(*over)
+        .values(cleared_at=at(now), cleared_by="orch", cleared_reason="its time was over")
+        .returning(repo_freeze.c.repo)
+    ).scalars()
+    names = list(ended)
+    for name in names:
+        ledger.record(conn, now, "repo.unfrozen", repo=name, reason="its time was over")
+        ledger.wake(conn, now, matching_repos(conn, name))
+    return len(names)
+
+
+def is_repo_frozen(conn: Connection, repo: str, now: Moment) -> bool:
+    """Whether a freeze in force covers this repo."""
+    return bool(conn.scalar(select(frozen(literal(repo, String), now))))
+
+
+def _active(repo: str) -> ColumnElement[bool]:
+    return and_(repo_freeze.c.repo == repo, repo_freeze.c.cleared_at.is_(None))

@@ -1,0 +1,92 @@
+"""The only writer of state: guarded moves, and the event row that goes with each.
+
+A move updates `WHERE id = … AND state IN (from-states)`; whether a row came back is the verdict,
+and the caller writes the event in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, ColumnElement, insert, select, update
+from sqlalchemy.engine import RowMapping
+
+from orch import stages
+from orch.jobs import JobEvent, from_states, target
+from orch.store.moments import Moment, at, later
+from orch.store.schema import among, counters, events, job_deps, jobs, repos, tasks, wakes
+from orch.store.session import add_to, insert_unless_there
+
+
+def record(conn: Connection, now: Moment, kind: str, **facts: Any) -> None:
+    """Append one event. `facts` are columns of `events`: task_id, job_id, repo, actor, reason, …"""
+    conn.execute(insert(events).values(at=at(now), kind=kind, **facts))
+
+
+def count(conn: Connection, name: str, label: str = "", amount: float = 1) -> None:
+    """Add to a counter that /metrics shows as `orch_<name>_total`."""
+    add_to(conn, counters, {"name": name, "label": label}, "value", amount)
+
+
+def wake(conn: Connection, now: Moment, names: Iterable[str], after: float = 0) -> None:
+    """Mark repos to be looked at by the next tick, or `after` seconds from now."""
+    rows = [{"repo": name} for name in dict.fromkeys(names)]
+    if rows:
+        moment = later(now, after) if after else at(now)
+        conn.execute(insert(wakes).values([row | {"wake_at": moment} for row in rows]))
+
+
+def know_repos(conn: Connection, names: Iterable[str]) -> None:
+    """Make sure that these repos have a row, and with it a lock."""
+    insert_unless_there(conn, repos, [{"name": name} for name in names])
+
+
+def move_job(
+    conn: Connection, event: JobEvent, *where: ColumnElement[bool], **values: Any
+) -> RowMapping | None:
+    """Move one job by `event` if it is in a state that allows it; its row after, or None."""
+    statement = (
+        update(jobs)
+        .where(among(jobs.c.status, from_states(event)), *where)
+        .values(status=target(event), **values)
+        .returning(jobs)
+    )
+    return conn.execute(statement).mappings().one_or_none()
+
+
+def move_task(
+    conn: Connection, now: Moment, task_id: int, from_stage: str, to_stage: str
+) -> RowMapping | None:
+    """Move one task along an edge of the stage table; its row after, or None if it moved meanwhile.
+
+    Raises ValueError for an edge the table does not have. A task that ends wakes the repos of
+    those that waited for it.
+    """
+    if not stages.may_move(from_stage, to_stage):
+        raise ValueError(f"the stage table has no edge from {from_stage} to {to_stage}")
+    ended = to_stage in stages.TERMINAL
+    values: dict[str, Any] = {"stage": to_stage}
+    if ended:
+        # Pause never enters the terminal set: an ended task is not parked, it is over.
+        values |= {"finished_at": at(now), "paused_at": None, "paused_until": None}
+    statement = (
+        update(tasks)
+        .where(tasks.c.id == task_id, tasks.c.stage == from_stage)
+        .values(**values)
+        .returning(tasks)
+    )
+    row = conn.execute(statement).mappings().one_or_none()
+    if row is not None and ended:
+        wake(conn, now, dependents_repos(conn, task_id))
+    return row
+
+
+def dependents_repos(conn: Connection, task_id: int) -> Sequence[str]:
+    """The repos of the tasks that wait for this one."""
+    return conn.scalars(
+        select(tasks.c.repo)
+        .join(job_deps, job_deps.c.task_id == tasks.c.id)
+        .where(job_deps.c.depends_on_task_id == task_id)
+        .distinct()
+    ).all()

@@ -1,0 +1,244 @@
+"""Transactions on either database. The only file that knows how the two differ."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from orch.errors import ConfigError, StoreUnavailable
+from orch.store import schema
+from orch.store.schema import repos
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+ATTEMPTS: Final = 6
+"""How often a transaction is begun again after losing a lock, a deadlock or the connection."""
+
+# PostgreSQL: serialisation failure, deadlock; then server shutting down, starting, crashed.
+_RETRYABLE: Final = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
+_SQLITE_BUSY: Final = ("database is locked", "database table is locked")
+_DEPENDENCY_LOCK: Final = 0x6F726368
+"""Key of the advisory lock under which dependencies are declared ("orch" in ASCII)."""
+
+
+class Store:
+    """One database. `write` runs a unit of work under the database's write rules; `read` only looks.
+
+    SQLite writes begin with BEGIN IMMEDIATE (a plain BEGIN cannot be upgraded under load) and a
+    second, deferred engine serves readers, so that no page ever waits for a writer.
+    """
+
+    def __init__(self, url: str, *, pool: str = "queue", synchronous: str = "FULL") -> None:
+        self.url = make_url(url)
+        if self.url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ConfigError(
+                f"{self.url.render_as_string()} is neither SQLite nor PostgreSQL.",
+                suggested_fix="Use sqlite:///path or postgresql+psycopg://user@host/name.",
+            )
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.writer = _sqlite_engine(self.url, "IMMEDIATE", synchronous)
+            in_memory = self.url.database in (None, "", ":memory:")
+            self.reader = (
+                self.writer if in_memory else _sqlite_engine(self.url, "DEFERRED", synchronous)
+            )
+        else:
+            self.writer = self.reader = _postgresql_engine(self.url, pool)
+
+    def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` in one write transaction, from the start again when it lost a lock.
+
+        `work` must therefore do nothing but talk to the store. Raises StoreUnavailable when the
+        database stays away.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self.writer.begin() as conn:
+                    return work(conn)
+            except DBAPIError as error:
+                if not _worth_another_try(error) or attempt == ATTEMPTS:
+                    raise _translated(error) from error
+                log.warning("store.retry", extra={"attempt": attempt, "error": str(error.orig)})
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def read(self, look: Callable[[Connection], Result]) -> Result:
+        """Run `look` in one read transaction: everything it sees is of one moment on SQLite.
+
+        Raises StoreUnavailable when the database stays away.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self.reader.begin() as conn:
+                    return look(conn)
+            except DBAPIError as error:
+                if not _worth_another_try(error) or attempt == ATTEMPTS:
+                    raise _translated(error) from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @contextmanager
+    def rolled_back(self) -> Iterator[Connection]:
+        """A write transaction whose changes never happen: what previews run in."""
+        with self.writer.connect() as conn:
+            try:
+                yield conn
+            finally:
+                conn.rollback()
+
+    def dispose(self) -> None:
+        """Close all connections, as a process does after it forked."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def _sqlite_engine(url: Any, begin: str, synchronous: str) -> Engine:
+    in_memory = url.database in (None, "", ":memory:")
+    engine = create_engine(
+        url,
+        poolclass=StaticPool if in_memory else None,
+        connect_args={"timeout": 10, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # SQLAlchemy says BEGIN below, not the driver.
+        pragmas = (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "case_sensitive_like=ON",  # as on PostgreSQL: freeze globs match names exactly
+        )
+        for pragma in pragmas:
+            dbapi.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql(f"BEGIN {begin}")
+
+    return engine
+
+
+def _postgresql_engine(url: Any, pool: str) -> Engine:
+    options: dict[str, Any] = {"poolclass": NullPool} if pool == "none" else {"pool_size": 5}
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "orch",
+            # A transaction held open keeps dead rows alive and slows every claim; see docs.
+            "options": "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        },
+        **options,
+    )
+
+
+def _worth_another_try(error: DBAPIError) -> bool:
+    if isinstance(error, IntegrityError):
+        return False
+    if error.connection_invalidated:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _RETRYABLE:
+        return True
+    return isinstance(error, OperationalError) and any(
+        word in str(error.orig) for word in _SQLITE_BUSY
+    )
+
+
+def _translated(error: DBAPIError) -> Exception:
+    away = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
+    if away and not is_broken_query(error):
+        return StoreUnavailable(f"The task store does not answer: {error.orig}")
+    return error
+
+
+def is_broken_query(error: DBAPIError) -> bool:
+    """Whether the statement itself could not be evaluated, as opposed to a database that is away."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in ("22", "42", "55", "XX")
+    return any(
+        word in str(error.orig) for word in ("no such", "malformed", "misuse", "syntax error")
+    )
+
+
+def broke_the_law(error: IntegrityError) -> bool:
+    """Whether a second live serialised job of one repo was refused: a lost race, nothing else."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is not None:
+        return bool(diagnosis.constraint_name == schema.LAW)
+    return "UNIQUE constraint failed: jobs.repo" in str(error.orig)
+
+
+def insert_unless_there(conn: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows, leaving out those that collide with a unique constraint; how many were new."""
+    if not rows:
+        return 0
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    return sum(conn.execute(statement, row).rowcount for row in rows)
+
+
+def add_to(conn: Connection, table: Any, key: dict[str, Any], column: str, amount: float) -> None:
+    """Add to a number kept under a key, creating the row when it is the first."""
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(**key, **{column: amount})
+    grown = {column: table.c[column] + amount}
+    conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=grown))
+
+
+def put(conn: Connection, table: Any, key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Write the row kept under a key, whether it is there already or not."""
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(**key, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def is_any_of(column: Any, name: str) -> Any:
+    """`column` is one of the values bound later as `name`: one statement text for any number."""
+    return column.in_(bindparam(name, expanding=True))
+
+
+def lock_repos(conn: Connection, names: Sequence[str]) -> None:
+    """Take the gate locks of these repos, in one order everywhere, waiting for each.
+
+    The next statement sees whatever the holder before us committed. SQLite's write transaction
+    already excludes everybody.
+    """
+    if conn.dialect.name == "sqlite" or not names:
+        return
+    conn.execute(
+        select(repos.c.name)
+        .where(repos.c.name.in_(sorted(names)))
+        .order_by(repos.c.name)
+        .with_for_update(key_share=True)
+    )
+
+
+def lock_free_repos(conn: Connection, names: Sequence[str]) -> list[str]:
+    """Take the gate locks of those repos nobody holds, without waiting; answers which."""
+    if not names:
+        return []
+    statement = select(repos.c.name).where(repos.c.name.in_(list(names))).order_by(repos.c.name)
+    if conn.dialect.name != "sqlite":
+        # FOR NO KEY UPDATE: inserting a row that refers to the repo must not wait for the gate.
+        statement = statement.with_for_update(skip_locked=True, key_share=True)
+    return list(conn.scalars(statement))
+
+
+def lock_dependencies(conn: Connection) -> None:
+    """Serialise the declaring of dependencies, so that two halves of a cycle cannot both pass."""
+    if conn.dialect.name != "sqlite":
+        conn.execute(select(func.pg_advisory_xact_lock(_DEPENDENCY_LOCK)))
+
+
+def ping(store: Store) -> None:
+    """Raise StoreUnavailable unless the database answers."""
+    store.read(lambda conn: conn.execute(text("SELECT 1")).scalar())
