@@ -1,0 +1,1 @@
+"""What an agent says about its work, and what orch finds out itself."""
