@@ -10,31 +10,15 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
+from orch.config import load_settings
 from orch.stages import CONTROL_QUEUE, QUEUES
 
 
-def _load() -> Any:
-    try:
-        from orch.config import load_settings
-    except ImportError:  # stands in until orch.config exists
-        import os
-        from types import SimpleNamespace
-
-        return SimpleNamespace(
-            broker_url=os.environ.get("ORCH_BROKER_URL", "redis://127.0.0.1:6379/0"),
-            broker_prefix=os.environ.get("ORCH_BROKER_PREFIX", "orch:"),
-            broker_socket_timeout=float(os.environ.get("ORCH_BROKER_SOCKET_TIMEOUT", "10")),
-            tick_seconds=float(os.environ.get("ORCH_TICK_SECONDS", "2")),
-            sweep_seconds=float(os.environ.get("ORCH_SWEEP_SECONDS", "60")),
-        )
-    return load_settings()
-
-
-_settings = _load()
+_settings = load_settings()
 _patience = _settings.broker_socket_timeout
 
 # --- the broker
-broker_url: str = _settings.broker_url
+broker_url: str = _settings.broker_url.get_secret_value()
 broker_transport_options: dict[str, Any] = {
     # Without a time-out, worker and beat wait for ever on a connection whose other end is gone.
     # It must be longer than the one second for which a worker's BRPOP blocks.

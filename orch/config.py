@@ -1,0 +1,215 @@
+"""Settings: read once from orch.toml, .env and the environment, validated, every problem at once.
+
+The environment wins over `.env`, which wins over `orch.toml`. Secrets come from the environment or
+from files only and are never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from orch.errors import ConfigError
+from orch.stages import AGENTS
+
+PREFIX: Final = "ORCH_"
+SECRETS: Final = frozenset({"database_url", "broker_url"})
+"""Settings whose value may hold a password: masked whenever settings are shown."""
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
+
+
+class AgentSettings(BaseModel):
+    """How one agent is called."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: tuple[str, ...] = Field(min_length=1)
+    timeout: Seconds = 3600
+    stall_timeout: Seconds = 900
+    stop_grace: Seconds = 10
+    env: dict[str, str] = {}
+
+
+class Settings(BaseModel):
+    """Everything orch can be told. `docs/operating.md` explains, `.env.example` lists."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path(".orch"), description="Folder for the database, logs and work.")
+    database_url: SecretStr = Field(
+        SecretStr(""), description="SQLAlchemy URL; empty is SQLite in the data folder."
+    )
+    broker_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis URL of the doorbell."
+    )
+    broker_prefix: str = Field(
+        "orch:", pattern=r"^[A-Za-z0-9_:-]{0,40}$", description="Prefix of every Redis key."
+    )
+    broker_socket_timeout: Seconds = Field(
+        10, description="Seconds after which a silent broker connection is given up."
+    )
+    tick_seconds: Seconds = Field(2, description="How often beat rings the dispatcher.")
+    sweep_seconds: Seconds = Field(60, description="How often every repo is looked at.")
+    lease_seconds: Seconds = Field(60, description="How long a silent worker keeps its job.")
+    heartbeat_seconds: Seconds = Field(15, description="How often a worker renews its lease.")
+    start_deadline_seconds: Seconds = Field(
+        60, description="After this a claimed job that nobody started counts as lost."
+    )
+    worker_stale_seconds: Seconds = Field(
+        45, description="After this silence a worker counts as gone."
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="Attempts per stage before parking.")
+    max_reworks: int = Field(5, ge=0, le=1000, description="Reworks per task before parking.")
+    retry_delay_seconds: Seconds = Field(
+        30, description="Wait before a second attempt; doubles with each, up to ten minutes."
+    )
+    serial_gate_enabled: bool = Field(True, description="Off: no active-task clause anywhere.")
+    serial_gate_repos: tuple[str, ...] = Field(
+        (), description="Comma-separated repos or globs to serialise; empty is all."
+    )
+    serial_gate_pause_enabled: bool = Field(True, description="Off: pauses are ignored.")
+    serial_gate_freeze_enabled: bool = Field(True, description="Off: freezes are ignored.")
+    serial_gate_yield_enabled: bool = Field(
+        True, description="Off: a task waiting on a dependency holds its place."
+    )
+    serial_gate_entry_only: bool = Field(False, description="On: only entry jobs are serialised.")
+    task_deps_enabled: bool = Field(True, description="Off: dependencies are ignored.")
+    web_host: str = Field("127.0.0.1", description="Address the web app binds to.")
+    web_port: int = Field(8765, ge=0, le=65535, description="Port of the web app; 0 picks one.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least important events that are logged."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="How events are logged.")
+    agents: dict[str, AgentSettings] = Field(
+        default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
+    )
+
+    @field_validator("serial_gate_repos", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("agents")
+    @classmethod
+    def _known_agents(cls, value: dict[str, AgentSettings]) -> dict[str, AgentSettings]:
+        strangers = sorted(set(value) - set(AGENTS))
+        if strangers:
+            raise ValueError(f"unknown agent {', '.join(strangers)}; known: {', '.join(AGENTS)}")
+        return value
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL, with the default filled in."""
+        given = self.database_url.get_secret_value()
+        return given or f"sqlite:///{(self.data_dir / 'orch.db').resolve()}"
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Settings:
+    """Read and validate all settings. Raises ConfigError that names every problem with its place."""
+    environ = os.environ if environ is None else environ
+    folder = Path.cwd() if folder is None else folder
+    places: dict[str, str] = {}
+    values = _from_toml(folder / environ.get("ORCH_CONFIG", "orch.toml"), places)
+    for source, pairs in ((".env", _from_dotenv(folder / ".env")), ("environment", environ)):
+        for name, text in pairs.items():
+            key = name.removeprefix(PREFIX).lower()
+            if name.startswith(PREFIX) and key in Settings.model_fields and key != "agents":
+                values[key] = text
+                places[key] = f"{source}, {name}"
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_all_problems(error, places)) from error
+
+
+def agent_base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The part of orch's environment an agent may start from: nothing that is orch's own."""
+    environ = os.environ if environ is None else environ
+    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every setting as text, with secrets masked."""
+    plain = settings.model_dump(mode="json")
+    return {
+        name: "***" if name in SECRETS and getattr(settings, name).get_secret_value() else str(value)
+        for name, value in plain.items()
+    }
+
+
+def env_example() -> str:
+    """The text of `.env.example`: every setting with its meaning and default."""
+    lines = ["# Every setting of orch with its default. Copy to .env and change what you need.", ""]
+    for name, known in Settings.model_fields.items():
+        if name == "agents":
+            continue
+        lines += [f"# {known.description}", f"#{PREFIX}{name.upper()}={_default(known.default)}", ""]
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}.") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name} is not valid TOML: {error}.") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.match(r"\s*\[?\s*([A-Za-z_][\w.-]*)", line)
+        if found:
+            places.setdefault(found.group(1), f"{path.name}, line {number}")
+    secrets = sorted(
+        name for name in SECRETS & set(values) if "@" in str(values[name]).partition("//")[2]
+    )
+    if secrets:
+        raise ConfigError(
+            f"{path.name} holds a password in {', '.join(secrets)}.",
+            suggested_fix="Move it to the environment or to .env, which is not committed.",
+        )
+    return values
+
+
+def _from_dotenv(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, sign, value in pairs if sign}
+
+
+def _all_problems(error: ValidationError, places: dict[str, str]) -> str:
+    problems = []
+    for each in error.errors():
+        path = ".".join(str(part) for part in each["loc"])
+        place = next((places[name] for name in _prefixes(each["loc"]) if name in places), "")
+        problems.append(f"{path}{f' ({place})' if place else ''}: {each['msg']}")
+    return "The settings cannot be used:\n  " + "\n  ".join(problems)
+
+
+def _prefixes(parts: tuple[int | str, ...]) -> list[str]:
+    names = [str(part) for part in parts]
+    return [".".join(names[:size]) for size in range(len(names), 0, -1)] + names[-1:]
