@@ -33,7 +33,8 @@ $(VENV)/.locked: requirements-dev.lock
 
 $(VENV)/.project: $(VENV)/.locked pyproject.toml
 	@echo "== setup: orch itself, editable"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
 	@touch $@
 	@echo "== setup: done; try: make demo"
 
