@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kombu import Exchange, Queue
-
 from orch.config import load_settings
 from orch.stages import CONTROL_QUEUE, QUEUES
-
 
 _settings = load_settings()
 _patience = _settings.broker_socket_timeout
@@ -65,7 +62,7 @@ worker_disable_prefetch = True
 
 # --- queues
 task_default_queue = CONTROL_QUEUE
-task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
+task_queues = {name: {"exchange": name, "routing_key": name} for name in QUEUES}
 task_create_missing_queues = False  # a misspelt queue is an error, not a place to wait for ever
 
 # --- workers

@@ -1,8 +1,9 @@
-"""A private broker for one machine: a Redis-protocol server on a unix socket, without a TCP port."""
+"""A private broker for one machine: a Redis-protocol server on a unix socket, no TCP port."""
 
 from __future__ import annotations
 
 import ctypes
+import platform
 import shutil
 import signal
 import socket
@@ -47,15 +48,13 @@ def _bundled_server() -> str | None:
 
 
 def _machine() -> str:
-    import platform
-
     name = platform.machine().lower()
     names = {"amd64": "x86_64", "arm64": "aarch64" if sys.platform == "linux" else "arm64"}
     return names.get(name, name)
 
 
 class EmbeddedBroker:
-    """Starts the server on entry and stops it on exit; it does not outlive the thread that began it.
+    """Starts the server on entry, stops it on exit; it never outlives the thread that began it.
 
     The folder holds the data, so that messages survive a restart of the server.
     """
@@ -171,7 +170,7 @@ class EmbeddedBroker:
 
 @contextmanager
 def broker(configured_url: str, folder: Path) -> Iterator[str]:
-    """The URL of the broker to use: the configured one, else that of an embedded one started here."""
+    """The URL of the broker to use: the configured one, else of an embedded one started here."""
     if configured_url:
         yield configured_url
         return

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from orch.clock import Clock, utc_now
 from orch.errors import BrokerUnavailable
 from orch.ports import Claim
-from orch.stages import CONTROL_QUEUE, QUEUES, queue_of
+from orch.stages import AGENTS, CONTROL_QUEUE, queue_of
 
 WORK_TASK: Final = "orch.work"
 DISPATCH_TASK: Final = "orch.dispatch"
@@ -63,8 +63,8 @@ class CeleryQueue:
 
         Some of those may have been sent all the same: the ring of a released claim is void.
         """
-        known = [claim for claim in claims if queue_of(claim.agent) in QUEUES]
-        unsent = [claim for claim in claims if queue_of(claim.agent) not in QUEUES]
+        known = [claim for claim in claims if claim.agent in AGENTS]
+        unsent = [claim for claim in claims if claim.agent not in AGENTS]
         for claim in unsent:
             log.error("queue.unknown_agent", job_id=claim.job_id, agent=claim.agent)
         if known and not self._send_all(known):
@@ -124,13 +124,15 @@ class CeleryQueue:
         return False
 
     def _send(self, producer: Any, task: str, queue: str, **message: Any) -> None:
+        # Nothing to declare: the direct exchange puts the message on the list of that name, even
+        # when Redis was emptied a moment ago.
         self._app.send_task(
-            task, queue=queue, producer=producer, retry=False, ignore_result=True, **message
+            task, queue=queue, producer=producer, retry=False, declare=[], **message
         )
 
     @contextmanager
     def _producer(self) -> Iterator[Any]:
-        """One producer, held for the whole block; the broker's errors leave as BrokerUnavailable."""
+        """One producer for the whole block; the broker's errors leave as BrokerUnavailable."""
         # Looked up every time: kombu empties its pools after a fork, and so a child never writes
         # to its parent's socket.
         pool = producers[self._connection]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orch.ports import Claim
+from orch.stages import AGENTS
 
 
 class MemoryQueue:
@@ -21,8 +22,8 @@ class MemoryQueue:
         """Job ids whose messages cannot be sent."""
 
     def publish(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Remember each claim; answers those it was told to refuse, all of them while down."""
-        unsent = [claim for claim in claims if self.down or claim.job_id in self.refuse]
+        """Remember each claim; answers strangers and those to refuse, all of them while down."""
+        unsent = [claim for claim in claims if not self._takes(claim)]
         self.published += [claim for claim in claims if claim not in unsent]
         return unsent
 
@@ -47,3 +48,6 @@ class MemoryQueue:
         """What was published and not yet taken, oldest first, as a worker would receive it."""
         taken, self.published = self.published, []
         return taken
+
+    def _takes(self, claim: Claim) -> bool:
+        return not self.down and claim.agent in AGENTS and claim.job_id not in self.refuse
