@@ -1,10 +1,12 @@
 """Runs one command to its end and leaves no process of it behind.
 
-Started as a script, `python -I -S supervisor.py`, by `orch.adapters.agent_command`: it stands
-between a worker and its agent, so that a killed worker still takes its agent along. The order
-comes on standard input, the report goes to standard output; both in `marshal`, because both
-ends are the same interpreter and the imports of `json` cost more than the rest of the start.
+Started as a program of its own by `orch.adapters.agent_command`: it stands between a worker and
+its agent, so that a killed worker still takes its agent along. The order comes on standard input,
+the report goes to standard output; both in `marshal`, because both ends are the same interpreter.
 After the order, a byte on standard input means *stop*, and its end means that the worker died.
+
+An agent's turn may be short, so the start is: nothing of orch is imported, nor `typing`, `enum`,
+`json` or `pathlib`, which together cost more than the rest.
 
 On Linux every descendant is found, daemons with a session of their own included: this process
 is their subreaper. Elsewhere only the command's process group is reached.
@@ -16,13 +18,15 @@ import ctypes
 import marshal
 import os
 import select
-import signal
 import sys
 import time
 
-TYPE_CHECKING = False  # the name that type checkers know; importing typing costs 5 ms
+TYPE_CHECKING = False  # the name that type checkers know
 if TYPE_CHECKING:
+    import signal
     from typing import Any, Final
+else:
+    import _signal as signal  # the same without its enums
 
 CHUNK: Final = 64 * 1024
 TAIL: Final = 16 * 1024
@@ -43,19 +47,12 @@ _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
 LINUX: Final = sys.platform == "linux"
 
+POLITE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+"""The order of stopping, with grace between; what outlives its command is spared the first."""
+
 
 class SpawnError(Exception):
     """The command could not be started: in which step, and the system's error number."""
-
-
-class Relative:
-    """One process of the tree below us."""
-
-    def __init__(self, pid: int, stat: list[bytes]) -> None:
-        self.pid = pid
-        self.group = int(stat[2])
-        self.ticks = sum(map(int, stat[11:15]))
-        """CPU time of it and of its reaped children, in clock ticks."""
 
 
 def _prctl(option: int, value: int) -> None:
@@ -63,10 +60,12 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def descendants() -> list[Relative]:
-    """Every living process below this one; empty where there is no /proc."""
-    children: dict[int, list[Relative]] = {}
-    for name in os.listdir("/proc") if LINUX else ():  # noqa: PTH208 (pathlib costs 10 ms)
+def descendants() -> dict[int, tuple[int, int]]:
+    """Every living process below this one, by id: its group, and the clock ticks of CPU that it
+    and its reaped children used. Empty where there is no /proc.
+    """
+    children: dict[int, dict[int, tuple[int, int]]] = {}
+    for name in os.listdir("/proc") if LINUX else ():  # noqa: PTH208
         if not name.isdigit():
             continue
         try:
@@ -74,37 +73,28 @@ def descendants() -> list[Relative]:
                 fields = stat.read().rpartition(b")")[2].split()
         except OSError:
             continue  # it ended between the listing and the look
-        if fields[0] != b"Z":
-            children.setdefault(int(fields[1]), []).append(Relative(int(name), fields))
-    found: list[Relative] = []
+        facts = int(fields[2]), sum(map(int, fields[11:15]))
+        children.setdefault(int(fields[1]), {})[int(name)] = facts
+    found: dict[int, tuple[int, int]] = {}
     todo = [os.getpid()]
     while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += [relative.pid for relative in below]
+        below = children.get(todo.pop(), {})
+        found |= below
+        todo += below
     return found
 
 
 def signal_tree(number: int, agent: int) -> None:
-    """Send a signal to every descendant, and to each of their groups.
+    """Signal the group of every descendant: in one step each, which no fork can slip through.
 
-    A group is signalled in one step, which no fork can slip through; the single processes
-    are for those who left it.
+    None of them can be in our own group, because the agent began a session of its own.
     """
-    tree = descendants()
-    groups = {relative.group for relative in tree} | ({agent} if not LINUX else set())
+    groups = {group for group, _ in descendants().values()} if LINUX else {agent}
     for group in groups - {os.getpgrp()}:
-        _send(os.killpg, group, number)
-    if number == signal.SIGKILL:
-        for relative in tree:
-            _send(os.kill, relative.pid, number)
-
-
-def _send(how: Any, target: int, number: int) -> None:
-    try:
-        how(target, number)
-    except (ProcessLookupError, PermissionError):
-        return  # gone already, or under another user: reported when it stays
+        try:
+            os.killpg(group, number)
+        except (ProcessLookupError, PermissionError):
+            continue  # gone already, or under another user: reported when it stays
 
 
 class CappedFile:
@@ -113,35 +103,32 @@ class CappedFile:
     def __init__(self, path: bytes, limit: int) -> None:
         flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, 0o600)
-        self._limit = limit
-        self.size = 0
-        self.dropped = 0
+        self._limit = self._room = limit
+        self.size = self.dropped = 0
         self.fault = ""
 
     def write(self, data: bytes) -> None:
         """Keep what fits. A full disk counts as dropped: it is not the agent's failure."""
-        fits = memoryview(data)[: max(0, self._limit - self.size)]
-        self.dropped += len(data) - len(fits)
-        while fits and not self.fault:
-            try:
-                written = os.write(self._fd, fits)
-            except OSError as error:
-                self.fault = os.strerror(error.errno or 0)
-                break
-            self.size += written
-            fits = fits[written:]
-        self.dropped += len(fits)
+        kept = self._put(data[: self._room])
+        self._room -= kept
+        self.dropped += len(data) - kept
 
     def close(self) -> None:
         """Say in a last line how much is missing."""
         if self.dropped:
             why = self.fault or f"the limit is {self._limit} bytes"
-            line = f"\n[orch] {self.dropped} bytes of output were dropped: {why}.\n"
-            try:
-                self.size += os.write(self._fd, line.encode())
-            except OSError as error:
-                self.fault = os.strerror(error.errno or 0)
+            self._put(f"\n[orch] {self.dropped} bytes of output were dropped: {why}.\n".encode())
         os.close(self._fd)
+
+    def _put(self, data: bytes) -> int:
+        kept = 0
+        try:
+            while kept < len(data):
+                kept += os.write(self._fd, data[kept:])
+        except OSError as error:
+            self.fault, self._room = os.strerror(error.errno or 0), kept
+        self.size += kept
+        return kept
 
 
 class Stream:
@@ -190,14 +177,10 @@ class Pulse:
     def __init__(self, patience: float, now: float) -> None:
         self._patience = patience
         self._every = min(LOOK_EVERY, patience / 4)
-        self._seen = self._measured = now
+        self.seen = self._measured = now
         self._ticks = 0.0
         self._per_second = os.sysconf("SC_CLK_TCK")
         self.next_look = now + self._every
-
-    def beat(self, now: float) -> None:
-        """Output came."""
-        self._seen = now
 
     def stopped(self, now: float) -> bool:
         """Whether there was no sign of life for the whole patience."""
@@ -206,12 +189,12 @@ class Pulse:
         self.next_look = now + self._every
         own = os.times()
         ticks = (own.children_user + own.children_system) * self._per_second
-        ticks += sum(relative.ticks for relative in descendants())
+        ticks += sum(used for _, used in descendants().values())
         used = (ticks - self._ticks) / self._per_second
         if used > 0 and used >= CPU_SHARE * (now - self._measured):
-            self._seen = now
+            self.seen = now
         self._ticks, self._measured = ticks, now
-        return now - self._seen >= self._patience
+        return now - self.seen >= self._patience
 
 
 def spawn(order: dict[str, Any], output: int, errors: int) -> int:
@@ -262,21 +245,21 @@ class Turn:
 
     def __init__(self, order: dict[str, Any], signals: int) -> None:
         self._order = order
-        self.ending = "exited"
-        self.code: int | None = None
-        self.by_signal_from_outside = False
+        self._ending = "exited"
+        self._code: int | None = None
+        self._signalled_from_outside = False
         self._childless = self._orphaned = False
-        self._steps: list[int] = []
+        self._steps: tuple[int, ...] = ()
         self._next_step = self._give_up = float("inf")
         limit, masks = order["log_limit"], order["masks"]
         self._files = [CappedFile(order[name], limit) for name in ("log", "stdout", "stderr")]
-        self.log, out, err = self._files
+        self._log, out, err = self._files
         (read_out, write_out), (read_err, write_err) = os.pipe(), os.pipe()
         self._agent = spawn(order, write_out, write_err)
         os.close(write_out)
         os.close(write_err)
-        self.stdout = Stream(read_out, masks, [self.log, out])
-        self._streams = {s.fd: s for s in (self.stdout, Stream(read_err, masks, [self.log, err]))}
+        self._stdout = Stream(read_out, masks, [self._log, out])
+        self._streams = {s.fd: s for s in (self._stdout, Stream(read_err, masks, [self._log, err]))}
         now = time.monotonic()
         self._deadline = now + order["timeout"]
         self._pulse = Pulse(order["stall_timeout"], now)
@@ -284,8 +267,8 @@ class Turn:
         for fd in (0, signals, *self._streams):
             self._poll.register(fd, select.POLLIN)
 
-    def run(self) -> None:
-        """Attend until the command and all its descendants are gone, then close the log."""
+    def run(self) -> dict[str, Any]:
+        """Attend until the command and all its descendants are gone; the report."""
         while not (self._childless or time.monotonic() >= self._give_up):
             self._hear(self._wait())
             self._reap()
@@ -293,6 +276,15 @@ class Turn:
         if not LINUX:
             signal_tree(signal.SIGKILL, self._agent)
         self._drain()
+        return {
+            "ending": self._ending,
+            "code": self._code,
+            "outside": self._signalled_from_outside,
+            "tail": self._stdout.tail,
+            "log_bytes": self._log.size,
+            "log_fault": self._log.fault,
+            "left": [] if self._childless else list(descendants()),
+        }
 
     def _wait(self) -> float:
         now = time.monotonic()
@@ -301,50 +293,50 @@ class Turn:
         return max(0.0, min(times) - now)
 
     def _hear(self, patience: float) -> None:
-        for fd, _ in self._poll.poll(min(patience, 3600.0) * 1000 + 1):
+        for fd, _ in self._poll.poll(min(patience, 3600.0) * 1000):
             if fd in self._streams:
-                self._pulse.beat(time.monotonic())
+                self._pulse.seen = time.monotonic()
                 if not self._streams[fd].read():
                     self._poll.unregister(fd)
                     del self._streams[fd]
             elif fd == 0:
                 self._obey(os.read(0, CHUNK))
             elif {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} & set(os.read(fd, CHUNK)):
-                self.by_signal_from_outside = True
+                self._signalled_from_outside = True
                 self._obey(b"" if os.getppid() != self._order["parent"] else b"stop")
 
     def _obey(self, word: bytes) -> None:
         if word:
-            self._stop("stopped", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+            self._stop("stopped", POLITE)
         elif not self._orphaned:  # nobody waits for a polite end, and another may start soon
             self._orphaned = True
             self._poll.unregister(0)
-            self._steps, self._next_step = [signal.SIGKILL], 0.0
+            self._steps, self._next_step = (signal.SIGKILL,), 0.0
 
     def _reap(self) -> None:
         try:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self._agent:
                     code = os.waitstatus_to_exitcode(ended[1])
-                    self.code = code if code >= 0 else 128 - code
-                    if self._steps[:1] == [signal.SIGTERM]:
+                    self._code = code if code >= 0 else 128 - code
+                    if self._steps == POLITE[1:]:
                         self._next_step = 0.0  # SIGINT was for the command; the rest may go now
         except ChildProcessError:
             self._childless = True
 
     def _judge(self, now: float) -> None:
-        if self.code is not None:
-            self._stop("exited", [signal.SIGTERM, signal.SIGKILL])
+        if self._code is not None:
+            self._stop("exited", POLITE[1:])
         elif now >= self._deadline:
-            self._stop("timeout", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+            self._stop("timeout", POLITE)
         elif self._next_step == float("inf") and self._pulse.stopped(now):
-            self._stop("stalled", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+            self._stop("stalled", POLITE)
         if now >= self._next_step and not self._childless:
             self._next_signal(now)
 
-    def _stop(self, ending: str, steps: list[int]) -> None:
+    def _stop(self, ending: str, steps: tuple[int, ...]) -> None:
         if self._next_step == float("inf"):  # the first cause is the ending
-            self.ending, self._steps, self._next_step = ending, steps, 0.0
+            self._ending, self._steps, self._next_step = ending, steps, 0.0
 
     def _next_signal(self, now: float) -> None:
         number = self._steps[0]
@@ -369,20 +361,6 @@ class Turn:
             file.close()
 
 
-def report_of(turn: Turn) -> dict[str, Any]:
-    """What the worker is told."""
-    return {
-        "ending": turn.ending,
-        "code": turn.code,
-        "outside": turn.by_signal_from_outside,
-        "tail": turn.stdout.tail,
-        "log_bytes": turn.log.size,
-        "dropped": turn.log.dropped,
-        "log_fault": turn.log.fault,
-        "left": [relative.pid for relative in descendants()],
-    }
-
-
 def supervise(order: dict[str, Any]) -> dict[str, Any]:
     """Run the ordered command to its end; the report."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -397,9 +375,7 @@ def supervise(order: dict[str, Any]) -> dict[str, Any]:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     try:
-        turn = Turn(order, heard)
-        turn.run()
-        return report_of(turn)
+        return Turn(order, heard).run()
     except SpawnError as error:
         return {"ending": "spawn_failed", "step": error.args[0], "errno": error.args[1]}
     except BaseException as error:  # noqa: BLE001 (told; a fault of ours leaves no agent alone)
@@ -426,7 +402,3 @@ def main() -> None:
     except BrokenPipeError:
         pass  # the worker is dead; there is nobody to tell
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -52,19 +52,22 @@ def read_statement(result_file: Path, output_tail: bytes) -> Statement:
 
 def _content(path: Path) -> bytes | None:
     """The bytes of the file, None when there is none. Follows no link and waits for no FIFO."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(path, flags)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
         reason = "it is a symbolic link" if path.is_symlink() else (error.strerror or "unreadable")
         raise RefusedError(reason) from error
-    with os.fdopen(fd, "rb", closefd=True) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise RefusedError("it is not a regular file")
-        content = file.read(RESULT_LIMIT + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            content = file.read(RESULT_LIMIT + 1)
+    except OSError as error:
+        raise RefusedError(error.strerror or "it cannot be read") from error
+    finally:
+        os.close(fd)
     if len(content) > RESULT_LIMIT:
         raise RefusedError(f"it is larger than {RESULT_LIMIT} bytes")
     return content
