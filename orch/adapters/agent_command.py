@@ -7,6 +7,7 @@ long enough to take the whole tree of the agent with it.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import marshal
 import os
@@ -65,7 +66,7 @@ class CommandRunner:
             reason = supervised.attend(watch, beat, work.command)
             report = supervised.report
         if report is None:
-            return self._lost(work, reason)
+            return self._lost(work, reason, overdue=supervised.overdue)
         return self._result(work, report, reason)
 
     def _order(self, work: AgentWork) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class CommandRunner:
             "program": os.fsencode(_program(command, env["PATH"])),
             "argv": [os.fsencode(argument) for argument in command.argv],
             "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
-            "workdir": os.fsencode(work.workdir),
+            "workdir": os.fsencode(work.workdir.absolute()),
             "prompt": os.fsencode(prompt),
             "masks": self._masks,
             "log_limit": command.log_limit,
@@ -124,21 +125,23 @@ class CommandRunner:
             detail=self._clean(" ".join(filter(None, details))),
         )
 
-    def _lost(self, work: AgentWork, reason: StopReason | None, fault: str = "") -> AgentResult:
+    def _lost(
+        self, work: AgentWork, reason: StopReason | None, fault: str = "", *, overdue: bool = False
+    ) -> AgentResult:
         """The supervisor fell: look for what it left behind, and believe no verdict."""
         kill_marked(b"ORCH_RESULT_FILE=" + os.fsencode(work.rundir.resolve() / "result.json"))
-        why = (
-            f"The agent's supervisor failed: {fault}."
-            if fault
-            else ("The agent's supervisor was killed from outside, and the agent with it.")
-        )
+        why = "was killed from outside, and the agent with it"
+        if overdue:
+            why = "did not answer at its time limit and was killed, and the agent with it"
+        elif fault:
+            why = f"failed: {fault}"
         log = work.rundir / "log"
         return AgentResult(
-            "stopped" if reason else "exited",
+            "stopped" if reason else "timeout" if overdue else "exited",
             stop_reason=reason,
             log_path=log,
             log_bytes=log.stat().st_size if log.is_file() else 0,
-            detail=self._clean(why),
+            detail=self._clean(f"The agent's supervisor {why}."),
         )
 
     def _clean(self, text: str) -> str:
@@ -153,6 +156,7 @@ class Supervised:
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.report: dict[str, Any] | None = None
+        self.overdue = False
         self._said = b""
         try:
             self._process = subprocess.Popen(
@@ -199,7 +203,8 @@ class Supervised:
             if asked is not None and reason is None:
                 reason, overdue = asked, min(overdue, now + stopping)
                 self._tell(b"s")
-            if now >= overdue:
+            if now >= overdue:  # stopped by its agent, or stuck: it holds the slot no longer
+                self.overdue = True
                 self._process.kill()
         return reason
 
@@ -286,11 +291,12 @@ def _spawn_failure(work: AgentWork, report: dict[str, Any]) -> str:
     why = os.strerror(report["errno"])
     if report["step"] == "workdir":
         return f"The working folder {work.workdir} cannot be entered: {why}."
-    program = work.workdir / work.command.argv[0]
-    if report["step"] == "program" and isinstance(why, str):
-        hint = " (or the interpreter its first line names)" if program.exists() else ""
-        return f"The program `{work.command.argv[0]}`{hint} cannot be run: {why}."
-    return f"The command could not be prepared: {why}."
+    if report["step"] != "program":
+        return f"The command could not be prepared: {why}."
+    name = work.command.argv[0]
+    missing = report["errno"] == errno.ENOENT and (work.workdir / name).exists()
+    hint = " (or the interpreter its first line names)" if missing else ""
+    return f"The program `{name}`{hint} cannot be run: {why}."
 
 
 def _cause(command: AgentCommand, ending: Ending, report: dict[str, Any]) -> str:

@@ -4,9 +4,7 @@ Started as a program of its own by `orch.adapters.agent_command`: it stands betw
 its agent, so that a killed worker still takes its agent along. The order comes on standard input,
 the report goes to standard output; both in `marshal`, because both ends are the same interpreter.
 After the order, a byte on standard input means *stop*, and its end means that the worker died.
-
-An agent's turn may be short, so the start is: nothing of orch is imported, nor `typing`, `enum`,
-`json` or `pathlib`, which together cost more than the rest.
+A turn may be short, so nothing is imported that costs time: not orch, `typing`, `enum`, `json`.
 
 On Linux every descendant is found, daemons with a session of their own included: this process
 is their subreaper. Elsewhere only the command's process group is reached.
@@ -46,9 +44,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
 LINUX: Final = sys.platform == "linux"
-
 POLITE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-"""The order of stopping, with grace between; what outlives its command is spared the first."""
+"""The order of stopping, with grace between; what outlived its command starts at the second."""
 
 
 class SpawnError(Exception):
@@ -198,13 +195,14 @@ class Pulse:
 
 
 def spawn(order: dict[str, Any], output: int, errors: int) -> int:
-    """Start the command in a session of its own; its process id, or SpawnError."""
+    """Start the command in a session of its own, handing it these ends; its id, or SpawnError."""
     heard, said = os.pipe()  # not inherited: it closes by itself when the command has started
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         _become(order, (output, errors, said), supervisor)
-    os.close(said)
+    for fd in (output, errors, said):
+        os.close(fd)
     with os.fdopen(heard, "rb") as words:
         failure = words.read()
     if failure:
@@ -256,8 +254,6 @@ class Turn:
         self._log, out, err = self._files
         (read_out, write_out), (read_err, write_err) = os.pipe(), os.pipe()
         self._agent = spawn(order, write_out, write_err)
-        os.close(write_out)
-        os.close(write_err)
         self._stdout = Stream(read_out, masks, [self._log, out])
         self._streams = {s.fd: s for s in (self._stdout, Stream(read_err, masks, [self._log, err]))}
         now = time.monotonic()
@@ -287,10 +283,9 @@ class Turn:
         }
 
     def _wait(self) -> float:
-        now = time.monotonic()
         stopping = self._next_step != float("inf")
         times = (self._next_step,) if stopping else (self._deadline, self._pulse.next_look)
-        return max(0.0, min(times) - now)
+        return max(0.0, min(times) - time.monotonic())
 
     def _hear(self, patience: float) -> None:
         for fd, _ in self._poll.poll(min(patience, 3600.0) * 1000):
@@ -303,7 +298,7 @@ class Turn:
                 self._obey(os.read(0, CHUNK))
             elif {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} & set(os.read(fd, CHUNK)):
                 self._signalled_from_outside = True
-                self._obey(b"" if os.getppid() != self._order["parent"] else b"stop")
+                self._obey(b"stop" if os.getppid() == self._order["parent"] else b"")
 
     def _obey(self, word: bytes) -> None:
         if word:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from orch.adapters import agent_command
 from orch.adapters.agent_command import spellings
 from orch.ports import StopReason
 from tests.unit.agent_bench import AGENTS, COMMAND, AgentBench
@@ -290,7 +291,13 @@ def test_killed_worker_leaves_no_process_of_the_agent(
     bench: AgentBench, wait_until: WaitUntil
 ) -> None:
     family = str(AGENTS / "stubborn_family.py")
-    argv = [sys.executable, str(AGENTS / "caller.py"), family, bench.workdir, bench.rundir]
+    argv = [
+        sys.executable,
+        str(AGENTS / "caller.py"),
+        family,
+        str(bench.workdir),
+        str(bench.rundir),
+    ]
     root = str(Path(__file__).parents[2])
     with subprocess.Popen(argv, env={"PYTHONPATH": root, "PATH": os.defpath}) as caller:
         wait_until((bench.workdir / "ready").exists)
@@ -304,6 +311,19 @@ def test_killed_supervisor_is_told_and_leaves_nothing(bench: AgentBench) -> None
     result = bench.sh("setsid sleep 60 & kill -9 $PPID; sleep 60")
     assert (result.ending, result.exit_code, result.verdict) == ("exited", None, None)
     assert "supervisor was killed" in result.detail
+    assert bench.alive() == []
+
+
+@needs_proc
+def test_supervisor_that_the_agent_has_stopped_is_overdue_one_day(
+    bench: AgentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_command, "OVERDUE", 0.2)
+    command = replace(COMMAND, timeout=0.1, stop_grace=0.1)
+    work = bench.work("sh", "-c", "kill -STOP $PPID; sleep 60", command=command)
+    result = bench.run(work, beat=0.05)
+    assert (result.ending, result.exit_code) == ("timeout", None)
+    assert "did not answer" in result.detail
     assert bench.alive() == []
 
 
