@@ -128,8 +128,7 @@ class CommandRunner:
     def _lost(
         self, work: AgentWork, reason: StopReason | None, fault: str = "", *, overdue: bool = False
     ) -> AgentResult:
-        """The supervisor fell: look for what it left behind, and believe no verdict."""
-        kill_marked(b"ORCH_RESULT_FILE=" + os.fsencode(work.rundir.resolve() / "result.json"))
+        """The supervisor fell: no verdict of this turn is believed."""
         why = "was killed from outside, and the agent with it"
         if overdue:
             why = "did not answer at its time limit and was killed, and the agent with it"
@@ -157,6 +156,7 @@ class Supervised:
     def __init__(self, order: dict[str, Any]) -> None:
         self.report: dict[str, Any] | None = None
         self.overdue = False
+        self._mark = b"ORCH_RESULT_FILE=" + order["env"][b"ORCH_RESULT_FILE"]
         self._said = b""
         try:
             self._process = subprocess.Popen(
@@ -187,6 +187,8 @@ class Supervised:
             self._process.kill()
             self._process.wait()
         self._answer.close()
+        if self.report is None or self.report["ending"] == "fault":
+            kill_marked(self._mark)  # it may have fallen before its work was done
 
     def attend(self, watch: Watch, beat: float, command: AgentCommand) -> StopReason | None:
         """Wait for the report, beating; why the command was told to stop, if it was."""
