@@ -78,14 +78,14 @@ beat_max_loop_interval = min(5.0, _settings.tick_seconds)
 beat_enable_remote_control = True  # so that a frozen beat can be told from a quiet one
 
 
-def _every(task: str, seconds: float) -> dict[str, Any]:
+def _every(task: str, seconds: float, *args: str) -> dict[str, Any]:
     # Expiry: ticks that nobody took for a while are thrown away instead of run in a burst.
     options = {"queue": CONTROL_QUEUE, "expires": 2.5 * seconds}
-    return {"task": task, "schedule": seconds, "options": options}
+    return {"task": task, "schedule": seconds, "args": args, "options": options}
 
 
 beat_schedule = {
-    "dispatch": _every("orch.dispatch", _settings.tick_seconds),
+    "dispatch": _every("orch.dispatch", _settings.tick_seconds, "beat"),
     "sweep": _every("orch.sweep", _settings.sweep_seconds),
 }
 timezone = "UTC"

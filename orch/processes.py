@@ -39,7 +39,7 @@ def worker_argv(
     argv += ["--pool", pool, "--concurrency", str(concurrency), "--loglevel", "INFO"]
     # Neighbours are none of a worker's business: asking them delays start and every reconnect by
     # seconds, and liveness is read from the store.
-    argv += ["--without-gossip", "--without-mingle"]
+    argv += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     if pool == "prefork":
         argv += ["--max-tasks-per-child", str(TASKS_PER_CHILD)]
         limit = CONTROL_TIME_LIMIT if CONTROL_QUEUE in queues else time_limit

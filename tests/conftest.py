@@ -6,13 +6,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from orch.clock import new_id
 from tests import services
+
+if TYPE_CHECKING:
+    from orch.store.session import Store
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
@@ -82,16 +85,16 @@ def private_redis(tmp_path: Path) -> Iterator[services.PrivateRedis]:
 
 
 @pytest.fixture(scope="session")
-def migrate() -> Callable[[str], object]:
+def migrate() -> Callable[[str], None]:
     """What brings the database at a URL to the newest schema."""
     # Here, so that tests without a database do not load the store.
-    from orch.store.migrate import upgrade
+    from orch.store.revisions import upgrade_url
 
-    return upgrade
+    return upgrade_url
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_url: str, migrate: Callable[[str], object]) -> Iterator[str]:
+def postgres_template(postgres_url: str, migrate: Callable[[str], None]) -> Iterator[str]:
     """The name of a migrated database, to be copied and never connected to."""
     url = services.create_database(postgres_url)
     try:
@@ -111,7 +114,7 @@ def pg_database(postgres_url: str, postgres_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(
-    tmp_path_factory: pytest.TempPathFactory, migrate: Callable[[str], object]
+    tmp_path_factory: pytest.TempPathFactory, migrate: Callable[[str], None]
 ) -> Path:
     """A migrated SQLite file, to be copied and never opened."""
     path = tmp_path_factory.mktemp("template") / "orch.db"
@@ -127,12 +130,37 @@ def sqlite_database(tmp_path: Path, sqlite_template: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def _reused_postgres(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    """One copy for all tests of this process, which `emptied_postgres` lends out."""
+    url = services.create_database(postgres_url, postgres_template)
+    yield url
+    services.drop_database(postgres_url, url)
+
+
+@pytest.fixture
+def emptied_postgres(_reused_postgres: str) -> Iterator[str]:
+    """A migrated PostgreSQL database without rows. To change its schema, take `pg_database`."""
+    yield _reused_postgres
+    services.empty_postgres(_reused_postgres)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A migrated database of the test's own; a test that takes this runs on both kinds."""
-    name = "sqlite_database" if request.param == "sqlite" else "pg_database"
+    """A migrated database without rows; a test that takes this runs on both kinds."""
+    name = "sqlite_database" if request.param == "sqlite" else "emptied_postgres"
     url: str = request.getfixturevalue(name)
     return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """The store on a database of the test's own, once on each kind."""
+    from orch.store.session import Store
+
+    opened = Store(database_url)
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture

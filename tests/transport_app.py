@@ -34,7 +34,7 @@ def work(job_id: int, token: str) -> None:
 
 
 @app.task(name="orch.dispatch")  # type: ignore[untyped-decorator]
-def dispatch() -> None:
+def dispatch(by: str = "kick") -> None:
     note("tick")
 
 

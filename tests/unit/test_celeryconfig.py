@@ -91,7 +91,7 @@ def test_worker_command_names_its_queues_and_asks_no_neighbours(queues: Sequence
     assert argv[argv.index("--queues") + 1] == ",".join(queues)
     assert argv[argv.index("--concurrency") + 1] == "3"
     assert argv[argv.index("--hostname") + 1] == "one@%h"
-    assert {"--without-gossip", "--without-mingle"} <= set(argv)
+    assert {"--without-gossip", "--without-mingle", "--without-heartbeat"} <= set(argv)
     assert int(argv[argv.index("--max-tasks-per-child") + 1]) >= 50
 
 

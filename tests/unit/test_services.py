@@ -9,7 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from sqlalchemy import insert, select
 
+from orch.store.schema import agents, repos, wakes
+from orch.store.session import Store
 from tests import services
 
 
@@ -80,5 +83,21 @@ def test_a_private_postgres_makes_copies_of_a_template(binaries: Path) -> None:
             psycopg.connect(plain)
 
 
-def test_two_tests_never_share_a_database(database_url: str) -> None:
-    assert services.name_of(database_url)
+@pytest.mark.parametrize("turn", [1, 2])
+def test_every_test_finds_a_migrated_database_without_rows(store: Store, turn: int) -> None:
+    added = insert(agents).values(name="developer")
+    assert store.read(lambda conn: conn.execute(select(agents)).all()) == []
+    store.write(lambda conn: conn.execute(added))
+
+
+@pytest.mark.postgres
+def test_an_emptied_database_counts_from_one_again(emptied_postgres: str) -> None:
+    added = insert(wakes).values(repo="r").returning(wakes.c.id)
+    ids = []
+    for _ in range(2):
+        services.empty_postgres(emptied_postgres)
+        opened = Store(emptied_postgres)
+        opened.write(lambda conn: conn.execute(insert(repos).values(name="r")))
+        ids.append(opened.write(lambda conn: conn.execute(added).scalar_one()))
+        opened.dispose()
+    assert ids == [1, 1]
