@@ -50,7 +50,7 @@ test: setup ## all a newcomer needs to see green: check, then every test
 	@verdict=0; \
 	$(MAKE) --no-print-directory check || verdict=1; \
 	echo "== tests (those skipped are named, with the reason, at the end)"; \
-	$(PYTEST) -n $(WORKERS) --maxprocesses 4 --dist loadgroup -rs --no-fold-skipped --durations 5 || verdict=1; \
+	$(PYTEST) -n $(WORKERS) --maxprocesses 4 --dist loadgroup -rfEs --no-fold-skipped --durations 5 || verdict=1; \
 	if [ $$verdict = 0 ]; then echo "make test: green"; else echo "make test: RED, see above"; fi; exit $$verdict
 
 demo: setup ## the product in small: real processes, the incident and its cure
