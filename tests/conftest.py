@@ -39,8 +39,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "d
 def _missing(error: services.ServiceMissingError) -> NoReturn:
     """Skip where somebody works, fail where the tests are meant to be complete."""
     if IN_CI:
-        pytest.fail(str(error), pytrace=False)
-    pytest.skip(str(error))
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    raise pytest.skip.Exception(str(error)) from None
 
 
 @pytest.fixture(scope="session")
