@@ -69,6 +69,13 @@ class IllegalTransition(OrchError):
     fix = "Look at its present state with `orch why`, then decide."
 
 
+class AlreadyThere(IllegalTransition):
+    """Something of that name exists already."""
+
+    code = "already_exists"
+    fix = "Choose another name, or work with the one that is there."
+
+
 class DependencyCycle(IllegalTransition):
     """The dependency would close a cycle, and nothing in a cycle could ever start."""
 

@@ -7,11 +7,11 @@ starts. `now` is an argument, and nothing here talks to anything but the store.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import (
     Connection,
     Select,
@@ -42,7 +42,7 @@ __all__ = [
     "is_repo_frozen",
     "set_repo_freeze",
 ]
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def probe(conn: Connection, gate: Gate, now: Moment) -> Gate:
     """The gate without the clauses that cannot be evaluated, each of them logged and counted."""
     broken = {name for name in CLAUSES if not _answers(conn, gate, name, now)}
     for name in sorted(broken - gate.degraded):
-        log.warning("gate.fallback", extra={"clause": name})
+        log.warning("gate.fallback", clause=name)
     return replace(gate, degraded=gate.degraded | broken)
 
 
@@ -301,7 +301,7 @@ def _answers(conn: Connection, gate: Gate, name: str, now: Moment) -> bool:
             raise
         return False
     except Exception:
-        log.exception("gate.clause_unbuildable", extra={"clause": name})
+        log.exception("gate.clause_unbuildable", clause=name)
         return False
     return True
 

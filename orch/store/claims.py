@@ -30,7 +30,7 @@ from orch.ports import Claim
 from orch.serial_gate import Gate
 from orch.store import ledger
 from orch.store.moments import Moment, at, later
-from orch.store.schema import LIVE, QUEUED, events, jobs, repos, tasks
+from orch.store.schema import LIVE, QUEUED, among, events, jobs, repos, tasks
 from orch.store.session import is_any_of, lock_repos
 
 
@@ -194,14 +194,20 @@ def start(
 ) -> RowMapping | None:
     """The worker's first act: take the claimed job if its token and the standing clauses hold.
 
-    None means: not yours, or the gate has closed since. `closed_since` tells the two apart.
+    None means: not yours, or the gate has closed since; `hand_back` then does what is due.
     """
+    _lock_repo_of(conn, claim)
     standing = serial_gate.clauses(gate, now, standing=True)
-    of_task = select(tasks.c.id).where(tasks.c.id == jobs.c.task_id, *standing.values())
+    of_task = select(tasks.c.id).where(
+        tasks.c.id == jobs.c.task_id,
+        ~among(tasks.c.stage, sorted(stages.TERMINAL)),
+        *standing.values(),
+    )
     job = ledger.move_job(
         conn,
         "start",
         *_held(claim),
+        jobs.c.stop_requested.is_(None),
         of_task.correlate(jobs).exists(),
         started_at=at(now),
         lease_until=later(now, lease),
@@ -210,6 +216,35 @@ def start(
     if job is not None:
         _tell(conn, now, "job.started", job, "claimed", "running", actor=worker)
     return job
+
+
+def hand_back(conn: Connection, claim: Claim, now: Moment) -> str:
+    """Settle a claim that could not be started; what it came to, in one word.
+
+    `released`: the gate closed after the claim, the job waits again, no attempt counted.
+    `cancelled`: its task is over. `refused`: the message was old or doubled, nothing changed.
+    """
+    held = select(jobs.c.stop_requested, tasks.c.stage).join_from(
+        jobs, tasks, tasks.c.id == jobs.c.task_id
+    )
+    row = conn.execute(held.where(*_held(claim), jobs.c.status == "claimed")).one_or_none()
+    if row is None:
+        ledger.count(conn, "redeliveries_refused")
+        return "refused"
+    if row.stop_requested == "cancelled" or row.stage in stages.TERMINAL:
+        job = finish(conn, claim, now, "cancel", failure="cancelled")
+        if job is not None:
+            _tell(conn, now, "job.cancelled", job, "claimed", "cancelled")
+            ledger.wake(conn, now, [job["repo"]])
+        return "cancelled"
+    release(conn, claim, now, reason="the gate closed between claim and start")
+    return "released"
+
+
+def _lock_repo_of(conn: Connection, claim: Claim) -> None:
+    repo = conn.scalar(select(jobs.c.repo).where(jobs.c.id == claim.job_id))
+    if repo is not None:
+        lock_repos(conn, [repo])
 
 
 def heartbeat(
@@ -286,7 +321,7 @@ def requeue_overdue(
         jobs.c.claim_token.is_not_distinct_from(job["claim_token"]),
         overdue(now, lease),
         **_unclaimed(now),
-        attempt=jobs.c.attempt + (1 if was_running else 0),
+        attempt=jobs.c.attempt + (1 if was_running and job["stop_requested"] is None else 0),
     )
     if back is not None:
         _tell(conn, now, "job.reaped", back, job["status"], "queued", reason="its lease was over")

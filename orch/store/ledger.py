@@ -24,6 +24,13 @@ def record(conn: Connection, now: Moment, kind: str, **facts: Any) -> None:
     conn.execute(insert(events).values(at=at(now), kind=kind, **facts))
 
 
+def record_all(conn: Connection, now: Moment, told: Sequence[dict[str, Any]]) -> None:
+    """Append several events in one statement."""
+    blank = {"job_id": None, "actor": "orch", "reason": "", "from_state": None, "to_state": None}
+    rows = [{**blank, "data": {}, **facts} for facts in told]
+    conn.execute(insert(events).values(at=at(now)), rows)
+
+
 def count(conn: Connection, name: str, label: str = "", amount: float = 1) -> None:
     """Add to a counter that /metrics shows as `orch_<name>_total`."""
     add_to(conn, counters, {"name": name, "label": label}, "value", amount)

@@ -93,6 +93,7 @@ tasks = Table(
     Column("paused_by", Text),
     Column("paused_reason", Text),
     Column("paused_until", UtcDateTime),
+    Column("reworks", Integer, nullable=False, server_default=text("0")),
     Column("finished_at", UtcDateTime),
 )
 _task = tasks.c

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -17,7 +17,7 @@ from orch.errors import ConfigError, StoreUnavailable
 from orch.store import schema
 from orch.store.schema import repos
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
 ATTEMPTS: Final = 6
@@ -67,7 +67,7 @@ class Store:
             except DBAPIError as error:
                 if not _worth_another_try(error) or attempt == ATTEMPTS:
                     raise _translated(error) from error
-                log.warning("store.retry", extra={"attempt": attempt, "error": str(error.orig)})
+                log.warning("store.retry", attempt=attempt, error=str(error.orig))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def read(self, look: Callable[[Connection], Result]) -> Result:

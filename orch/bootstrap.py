@@ -1,0 +1,86 @@
+"""Builds everything from the settings: the only file that knows all parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orch import clock
+from orch.adapters.agent_command import CommandRunner
+from orch.config import Settings, agent_base_environment, load_settings
+from orch.line import Limits, Line
+from orch.ports import AgentCommand, JobQueue
+from orch.serial_gate import Gate, Layers
+from orch.store import revisions
+from orch.store.moments import DATABASE_TIME
+from orch.store.session import Store
+from orch.worker import Bench
+
+
+def build_store(settings: Settings) -> Store:
+    """Open the store, making the folder of a default SQLite database."""
+    if not settings.database_url.get_secret_value():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return Store(settings.store_url)
+
+
+def build_line(settings: Settings, queue: JobQueue, store: Store | None = None) -> Line:
+    """The line on its real store. Raises SchemaMismatch unless the schema is exactly this version's."""
+    store = store or build_store(settings)
+    revisions.require_current(store)
+    return Line(
+        store=store,
+        queue=queue,
+        now=lambda: DATABASE_TIME,
+        new_id=clock.new_id,
+        gate=build_gate(settings),
+        limits=build_limits(settings),
+    )
+
+
+def build_gate(settings: Settings) -> Gate:
+    """The rule under the switches of these settings."""
+    switches = {name: getattr(settings, name) for name in Layers.__dataclass_fields__}
+    return Gate(Layers(**switches))
+
+
+def build_limits(settings: Settings) -> Limits:
+    """The numbers the line runs by."""
+    return Limits(
+        lease=settings.lease_seconds,
+        heartbeat=settings.heartbeat_seconds,
+        start_deadline=settings.start_deadline_seconds,
+        worker_stale=settings.worker_stale_seconds,
+        retry_delay=settings.retry_delay_seconds,
+        max_attempts=settings.max_attempts,
+        max_reworks=settings.max_reworks,
+    )
+
+
+def build_bench(
+    settings: Settings, name: str, stopping: Callable[[], bool] = lambda: False
+) -> Bench:
+    """What a worker of this name works with."""
+    commands = {
+        agent: AgentCommand(
+            agent=agent,
+            argv=known.command,
+            timeout=known.timeout,
+            stall_timeout=known.stall_timeout,
+            stop_grace=known.stop_grace,
+            env=known.env,
+        )
+        for agent, known in settings.agents.items()
+    }
+    secrets = [
+        value
+        for secret in (settings.database_url, settings.broker_url)
+        if "@" in (value := secret.get_secret_value())
+    ]
+    runner = CommandRunner(agent_base_environment(), secrets)
+    return Bench(name, runner, commands, Path(settings.data_dir).resolve(), stopping)
+
+
+def load() -> Settings:
+    """The settings of this process. Raises ConfigError."""
+    return load_settings()

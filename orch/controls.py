@@ -1,0 +1,310 @@
+"""What a person can ask of the line: each verb checked, audited, idempotent, answered with the
+state after the write.
+
+Asked for something that is so already, a verb changes nothing and says so. Asked for something that
+cannot be, it raises, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.engine import RowMapping
+
+from orch import explain, mirror, names, snapshot, stages, task_deps
+from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
+from orch.line import Line
+from orch.store import freezes, ledger, work
+from orch.store.moments import Moment
+from orch.store.schema import OPEN, jobs, repo_freeze, repos, tasks
+from orch.store.work import task_by_work_item
+
+
+@dataclass(frozen=True)
+class Order:
+    """One control: the verb, what it is about, who asks and why."""
+
+    verb: str
+    target: str
+    """A work item, or for freeze and unfreeze a repo or a glob of repos."""
+    actor: str
+    reason: str = ""
+    until: datetime | None = None
+    now: bool = False
+    """Pause: stop the running agent instead of letting it end."""
+    allow: str | None = None
+    """Freeze: the work item that may pass."""
+    on: str | None = None
+    """Depend and undepend: the work item that comes first."""
+
+
+def carry_out(line: Line, order: Order) -> dict[str, Any]:
+    """Do it, ring the dispatcher, and answer `{changed, …state after}`. Raises OrchError."""
+    act, state = _known(order)
+    check(order)
+
+    def run(conn: Connection) -> dict[str, Any]:
+        changed = act(conn, line, order)
+        return {"changed": changed, **state(conn, line, order)}
+
+    answer = line.store.write(run)
+    line.queue.kick()
+    return answer
+
+
+def check(order: Order) -> None:
+    """Raise BadInput for an order whose words cannot be used."""
+    if order.verb in OF_REPOS:
+        names.repo_or_glob(order.target)
+    else:
+        names.work_item(order.target)
+    names.reason(order.reason, required=order.verb == "freeze")
+    names.line(order.actor, "actor", 120)
+    for other in (order.allow, order.on):
+        if other is not None:
+            names.work_item(other)
+
+
+def _known(order: Order) -> tuple[Act, State]:
+    if order.verb not in VERBS:
+        raise BadInput(f"“{names.shown(order.verb)}” is not a control.", verbs=sorted(VERBS))
+    return VERBS[order.verb], (_repo_state if order.verb in OF_REPOS else _task_state)
+
+
+def task_named(conn: Connection, work_item_id: str) -> RowMapping:
+    """The task of a work item. Raises UnknownTask."""
+    task = task_by_work_item(conn, work_item_id)
+    if task is None:
+        raise mirror.unknown(conn, work_item_id)
+    return task
+
+
+def _open_task(conn: Connection, order: Order) -> RowMapping:
+    task = task_named(conn, order.target)
+    if task["stage"] in stages.TERMINAL:
+        raise IllegalTransition(f"{order.target} is {task['stage']}: it cannot be changed any more.")
+    return task
+
+
+# --- verbs on a task --------------------------------------------------------------------------
+
+
+def _pause(conn: Connection, line: Line, order: Order) -> bool:
+    task = _open_task(conn, order)
+    return work.set_task_paused(
+        conn,
+        task["id"],
+        line.now(),
+        actor=order.actor,
+        reason=order.reason,
+        until=order.until,
+        kill=order.now,
+    )
+
+
+def _resume(conn: Connection, line: Line, order: Order) -> bool:
+    task = _open_task(conn, order)
+    said = {"actor": order.actor, "reason": order.reason}
+    if not work.clear_task_paused(conn, task["id"], line.now(), **said):
+        return False
+    if task["reworks"] >= line.limits.max_reworks:
+        conn.execute(update(tasks).where(tasks.c.id == task["id"]).values(reworks=0))
+    _requeue(conn, line, task, order.actor)
+    return True
+
+
+def _retry(conn: Connection, line: Line, order: Order) -> bool:
+    task = _open_task(conn, order)
+    if _resume(conn, line, order):
+        return True
+    hurried = work.make_due(conn, task["id"], line.now())
+    queued = _requeue(conn, line, task, order.actor)
+    if hurried or queued:
+        told = {"task_id": task["id"], "repo": task["repo"], "actor": order.actor}
+        ledger.record(conn, line.now(), "task.retried", **told, reason=order.reason)
+        ledger.wake(conn, line.now(), [task["repo"]])
+    return hurried or queued
+
+
+def _requeue(conn: Connection, line: Line, task: RowMapping, actor: str) -> bool:
+    """Queue a fresh first attempt at the task's stage unless a job of it is open."""
+    if conn.scalar(select(jobs.c.id).where(jobs.c.task_id == task["id"], OPEN)) is not None:
+        return False
+    stage = task["stage"] if task["stage"] != stages.FIRST else stages.ENTRY
+    agent = stages.agent_of(stage) if stage in stages.STAGES else None
+    if agent is None:
+        raise IllegalTransition(f"{task['work_item_id']} is at {stage}, which is nobody's work.")
+    work.enqueue_job(conn, agent, task["repo"], None, task["id"], line.now(), actor=actor)
+    return True
+
+
+def _promote(conn: Connection, line: Line, order: Order) -> bool:
+    task = _open_task(conn, order)
+    if task["stage"] not in stages.BEFORE_OR_AT_ENTRY:
+        raise IllegalTransition(
+            f"{order.target} has started already: it is at {task['stage']}.",
+            suggested_fix="Pause the tasks before it; `orch why` names them.",
+        )
+    said = {"actor": order.actor, "reason": order.reason}
+    return work.promote(conn, task["id"], line.now(), **said)
+
+
+def _cancel(conn: Connection, line: Line, order: Order) -> bool:
+    task = task_named(conn, order.target)
+    if task["stage"] == stages.CANCELLED:
+        return False
+    _open_task(conn, order)
+    said = {"actor": order.actor, "reason": order.reason}
+    return work.cancel(conn, task["id"], line.now(), **said)
+
+
+def _depend(conn: Connection, line: Line, order: Order) -> bool:
+    task, before = _open_task(conn, order), _predecessor(conn, order)
+    return task_deps.add_dependency(
+        conn, task["id"], before["id"], line.now(), actor=order.actor, source=order.actor
+    )
+
+
+def _undepend(conn: Connection, line: Line, order: Order) -> bool:
+    task, before = _open_task(conn, order), _predecessor(conn, order)
+    return task_deps.remove_dependency(
+        conn, task["id"], before["id"], line.now(), actor=order.actor
+    )
+
+
+def _predecessor(conn: Connection, order: Order) -> RowMapping:
+    if order.on is None:
+        raise BadInput("Say which work item comes first.", field="on")
+    return task_named(conn, order.on)
+
+
+# --- verbs on repos ---------------------------------------------------------------------------
+
+
+def _freeze(conn: Connection, line: Line, order: Order) -> bool:
+    allowed = None if order.allow is None else task_named(conn, order.allow)["id"]
+    return freezes.set_repo_freeze(
+        conn,
+        order.target,
+        order.reason,
+        order.actor,
+        line.now(),
+        until=order.until,
+        allow_task_id=allowed,
+    )
+
+
+def _unfreeze(conn: Connection, line: Line, order: Order) -> bool:
+    said = {"actor": order.actor, "reason": order.reason}
+    if freezes.clear_repo_freeze(conn, order.target, line.now(), **said):
+        return True
+    covering = explain.freezes_of(conn, line.now(), [order.target])
+    if covering:
+        glob = covering[0]["repo"]
+        raise IllegalTransition(
+            f"{order.target} is frozen by {glob}, which covers other repos as well.",
+            suggested_fix=f"Run `orch unfreeze '{glob}'`.",
+        )
+    known = select(repos.c.name).where(repos.c.name == order.target)
+    ever = select(repo_freeze.c.id).where(repo_freeze.c.repo == order.target)
+    if conn.scalar(known) is None and conn.scalar(ever.limit(1)) is None:
+        raise NotFound(f"No repo and no freeze is known as {order.target}.")
+    return False
+
+
+Act = Callable[[Connection, Line, Order], bool]
+State = Callable[[Connection, Line, Order], dict[str, Any]]
+OF_REPOS: Final = frozenset({"freeze", "unfreeze"})
+VERBS: Final[dict[str, Act]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "promote": _promote,
+    "cancel": _cancel,
+    "retry": _retry,
+    "depend": _depend,
+    "undepend": _undepend,
+    "freeze": _freeze,
+    "unfreeze": _unfreeze,
+}
+
+
+# --- the state after --------------------------------------------------------------------------
+
+
+def _task_state(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
+    return mirror.view(conn, line, line.gate, order.target)
+
+
+def _repo_state(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
+    covered = freezes.matching_repos(conn, order.target)
+    wanted = snapshot.Wanted(repos=tuple(sorted(covered)[: snapshot.PAGE]), limit=10)
+    return snapshot.view(conn, line, line.gate, wanted)
+
+
+# --- new work ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A work item as it comes in."""
+
+    work_item_id: str
+    repo: str
+    title: str = ""
+    description: str = ""
+    track: str = stages.DEFAULT_TRACK
+    depends_on: tuple[str, ...] = ()
+    paused: bool = False
+
+
+def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
+    """Take in a work item: its task, its dependencies and its entry job, all or nothing.
+
+    Raises BadInput, AlreadyThere, UnknownTask for an unknown predecessor, DependencyCycle.
+    """
+    fields = _checked(new)
+
+    def run(conn: Connection) -> dict[str, Any]:
+        now = line.now()
+        if task_by_work_item(conn, new.work_item_id) is not None:
+            raise AlreadyThere(f"{new.work_item_id} is a task already.")
+        task = work.create_task(
+            conn, new.work_item_id, new.repo, now, actor=actor, **fields
+        )
+        _declare(conn, now, task, new.depends_on, actor)
+        agent = stages.agent_of(stages.ENTRY)
+        work.enqueue_job(conn, str(agent), new.repo, None, task["id"], now, actor=actor)
+        if new.paused:
+            work.set_task_paused(conn, task["id"], now, actor=actor, reason="added paused")
+        return {"changed": True, **mirror.view(conn, line, line.gate, new.work_item_id)}
+
+    answer = line.store.write(run)
+    line.queue.kick()
+    return answer
+
+
+def _declare(
+    conn: Connection, now: Moment, task: RowMapping, before: tuple[str, ...], actor: str
+) -> None:
+    for work_item_id in before:
+        first = task_named(conn, work_item_id)
+        task_deps.add_dependency(conn, task["id"], first["id"], now, actor=actor, source=actor)
+
+
+def _checked(new: NewTask) -> dict[str, str]:
+    names.work_item(new.work_item_id)
+    names.repo(new.repo)
+    for before in new.depends_on:
+        names.work_item(before)
+    if new.track not in stages.TRACKS:
+        known = ", ".join(stages.TRACKS)
+        raise BadInput(f"“{names.shown(new.track)}” is not a track; known: {known}.", field="track")
+    return {
+        "title": names.line(new.title, "title"),
+        "description": names.text(new.description, "description"),
+        "track": new.track,
+    }

@@ -1,0 +1,187 @@
+"""One tick: put right what time has changed, claim what may start, commit, then ring the workers.
+
+The cost of a tick follows what changed since the last one: it looks only at repos that some write
+has marked, and at the oldest jobs that lacked a slot. Any number of ticks may run at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from orch import reaper
+from orch.gate_fallback import evaluated
+from orch.line import Line
+from orch.ports import Claim
+from orch.serial_gate import Gate
+from orch.store import claims, fleet, freezes, ledger, queries, work
+from orch.store.claims import Claimed
+from orch.store.moments import Moment
+from orch.store.session import broke_the_law, lock_free_repos
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+"""Most repos looked at in one transaction: a control never waits longer than one such look."""
+
+
+@dataclass
+class Tick:
+    """What one tick did."""
+
+    claimed: list[Claimed] = field(default_factory=list)
+    unsent: int = 0
+    reaped: int = 0
+    expired: int = 0
+    lost_races: int = 0
+    degraded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Look:
+    claimed: list[Claimed]
+    progress: bool
+
+
+def tick(line: Line) -> Tick:
+    """Do everything that is due. With nothing due, one read and no write."""
+    done = Tick()
+    waiting = line.store.read(lambda conn: queries.due(conn, line.now()))
+    if not waiting:
+        return done
+    if waiting.overdue:
+        done.reaped = reaper.reap(line)
+    if waiting.pauses or waiting.freezes:
+        done.expired = expire(line)
+    while look := _look(line, done):
+        done.claimed += look.claimed
+        done.unsent += _ring(line, look.claimed)
+        if done.unsent or not look.progress:
+            break
+    return done
+
+
+def _look(line: Line, done: Tick) -> _Look | None:
+    """One claiming transaction over the next batch of repos; None when no repo wants a look."""
+    token = line.new_id()
+
+    def attempt(gate: Gate) -> _Look | None:
+        done.degraded = gate.degraded
+        return line.store.write(lambda conn: _claim_batch(conn, line, gate, token))
+
+    try:
+        return evaluated(line.store, line.gate, line.now(), attempt)
+    except IntegrityError as error:
+        if not broke_the_law(error):
+            raise
+        done.lost_races += 1
+        return _one_by_one(line, token)
+
+
+def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look | None:
+    now = line.now()
+    slots = fleet.capacity(conn, now, line.limits.worker_stale)
+    woken = queries.woken_repos(conn, now, BATCH)
+    # A full batch means that older jobs may wait in a later one: note them all first, then choose.
+    only_note = len(woken) == BATCH
+    noted = [] if only_note else queries.repos_of_ready_jobs(conn, slots)
+    names = lock_free_repos(conn, list(dict.fromkeys([*woken, *noted])))
+    if not names:
+        return None
+    queries.clear_wakes(conn, names, now)
+    claimed = [] if only_note else _claim(conn, line, gate, names, slots, token)
+    noted_now = 0
+    if {each.repo for each in claimed} != set(names):
+        noted_now = claims.mark_ready(conn, gate, names, now)
+    return _Look(claimed, progress=bool(claimed or only_note or noted_now))
+
+
+def _claim(
+    conn: Connection, line: Line, gate: Gate, names: list[str], slots: dict[str, int], token: str
+) -> list[Claimed]:
+    deadline = line.limits.start_deadline
+    return claims.claim(
+        conn, gate, names, slots, line.now(), token=token, start_deadline=deadline
+    )
+
+
+def _one_by_one(line: Line, token: str) -> _Look:
+    """The same batch a repo at a time, so that the one where somebody was faster stands alone."""
+    claimed: list[Claimed] = []
+    for name in line.store.read(lambda conn: queries.woken_repos(conn, line.now(), BATCH)):
+        try:
+            claimed += line.store.write(partial(_claim_one, line=line, name=name, token=token))
+        except IntegrityError as error:
+            if not broke_the_law(error):
+                raise
+            log.info("claim.lost_race", repo=name)
+            line.store.write(partial(_note_lost_race, name=name, now=line.now()))
+    return _Look(claimed, progress=False)
+
+
+def _claim_one(conn: Connection, line: Line, name: str, token: str) -> list[Claimed]:
+    slots = fleet.capacity(conn, line.now(), line.limits.worker_stale)
+    if not lock_free_repos(conn, [name]):
+        return []
+    queries.clear_wakes(conn, [name], line.now())
+    found = _claim(conn, line, line.gate, [name], slots, token)
+    if not found:
+        claims.mark_ready(conn, line.gate, [name], line.now())
+    return found
+
+
+def _note_lost_race(conn: Connection, name: str, now: Moment) -> None:
+    queries.clear_wakes(conn, [name], now)
+    ledger.wake(conn, now, [name], after=1)
+    ledger.count(conn, "lost_races")
+
+
+def _ring(line: Line, claimed: list[Claimed]) -> int:
+    """Tell the workers, after the commit; what could not be sent goes back, uncounted."""
+    if not claimed:
+        return 0
+    unsent = line.queue.publish([each.claim for each in claimed])
+    for claim in unsent:
+        line.store.write(partial(_take_back, line=line, claim=claim))
+    return len(unsent)
+
+
+def _take_back(conn: Connection, line: Line, claim: Claim) -> None:
+    reason = "the broker did not take the message"
+    claims.release(conn, claim, line.now(), reason=reason, delay=line.limits.publish_retry)
+
+
+def expire(line: Line) -> int:
+    """End the pauses and freezes whose time is over; how many."""
+    now = line.now()
+    ended = line.store.write(lambda conn: freezes.clear_expired(conn, now))
+    for task_id in line.store.read(lambda conn: queries.expired_pauses(conn, now)):
+        ended += line.store.write(partial(_resume_expired, task_id=task_id, now=now))
+    return ended
+
+
+def _resume_expired(conn: Connection, task_id: int, now: Moment) -> bool:
+    return work.clear_task_paused(conn, task_id, now, reason="its time was over")
+
+
+def sweep(line: Line, size: int = BATCH) -> int:
+    """Look at every repo for openings that no mark leads to, and mark them; how many it mended."""
+    mended, last = 0, ""
+    while names := line.store.read(partial(queries.repos_after, name=last, most=size)):
+        last = names[-1]
+        found = evaluated(line.store, line.gate, line.now(), partial(_missed, line, names))
+        if found:
+            line.store.write(partial(queries.mend, names=found, now=line.now()))
+        mended += len(found)
+    line.store.write(lambda conn: fleet.note_beat(conn, "sweep", line.now(), mended=mended))
+    return mended
+
+
+def _missed(line: Line, names: list[str], gate: Gate) -> list[str]:
+    return line.store.read(
+        lambda conn: queries.unmarked_openings(conn, gate, names, line.now())
+    )

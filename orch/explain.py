@@ -1,0 +1,327 @@
+"""A no with its reasons: for each failing clause the thing that blocks, since when, and the command
+that clears it.
+
+The clauses themselves are the gate's. This file only finds the rows behind a clause that failed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.sql.elements import ColumnElement
+
+from orch import serial_gate, stages
+from orch.serial_gate import Gate
+from orch.store import freezes
+from orch.store.moments import Moment, at
+from orch.store.schema import LIVE, among, job_deps, jobs, repo_freeze, repos, tasks
+
+COLUMNS: Final = (
+    jobs.c.id.label("job_id"),
+    jobs.c.agent,
+    jobs.c.repo,
+    jobs.c.attempt,
+    jobs.c.available_at,
+    jobs.c.created_at.label("queued_at"),
+    tasks.c.id.label("task_id"),
+    tasks.c.work_item_id,
+    tasks.c.title,
+    tasks.c.stage,
+    tasks.c.rank,
+    tasks.c.paused_at,
+    tasks.c.paused_by,
+    tasks.c.paused_reason,
+    tasks.c.paused_until,
+)
+Explained = dict[str, Any]
+
+
+def moment(now: Moment) -> ColumnElement[Any]:
+    """`now` as a column to select."""
+    return at(now).label("now")
+
+
+def explained(
+    conn: Connection, gate: Gate, now: Moment, rows: Sequence[RowMapping]
+) -> list[Explained]:
+    """Rows of the gate's snapshot, each with `failing`, `reason` and its `blockers`."""
+    behind = _Behind(conn, gate, now, rows)
+    found = []
+    for row in rows:
+        failing = serial_gate.failing(row)
+        blockers = [entry for name in failing for entry in behind.blockers(name, row)]
+        found.append({**row, "failing": failing, "blockers": blockers})
+    return found
+
+
+def waiting_entry(row: Explained, hold: str | None, position: int) -> dict[str, Any]:
+    """One waiting job as the snapshot shows it."""
+    reason = next(iter(row["failing"]), None)
+    since = next((entry["since"] for entry in row["blockers"] if entry["since"]), row["queued_at"])
+    return {
+        "job_id": row["job_id"],
+        "task_id": row["task_id"],
+        "work_item_id": row["work_item_id"],
+        "title": row["title"],
+        "agent": row["agent"],
+        "stage": row["stage"],
+        "attempt": row["attempt"],
+        "position": position,
+        "reason": reason,
+        "hold": hold if reason is None else None,
+        "since": since,
+        "queued_at": row["queued_at"],
+        "blockers": row["blockers"],
+    }
+
+
+def holder_entry(row: Any) -> dict[str, Any]:
+    """The task whose turn it is, as the snapshot shows it."""
+    return {
+        "task_id": row["task_id"],
+        "work_item_id": row["work_item_id"],
+        "stage": row["stage"],
+        "agent": row["agent"],
+        "job_id": row["job_id"],
+        "since": row["since"],
+        "live": row["status"] in ("claimed", "running"),
+    }
+
+
+def live_jobs(conn: Connection, names: Sequence[str]) -> list[RowMapping]:
+    """Live jobs of these repos, longest held first."""
+    statement = (
+        select(
+            jobs.c.id.label("job_id"),
+            jobs.c.repo,
+            jobs.c.agent,
+            jobs.c.status,
+            jobs.c.attempt,
+            jobs.c.worker,
+            jobs.c.claimed_at.label("since"),
+            jobs.c.started_at,
+            jobs.c.lease_until,
+            jobs.c.stop_requested,
+            tasks.c.id.label("task_id"),
+            tasks.c.work_item_id,
+            tasks.c.stage,
+            tasks.c.paused_at,
+        )
+        .join(tasks, tasks.c.id == jobs.c.task_id)
+        .where(LIVE, jobs.c.repo.in_(list(names)))
+        .order_by(jobs.c.claimed_at, jobs.c.id)
+    )
+    return list(conn.execute(statement).mappings())
+
+
+def heads(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMapping]:
+    """The first contender of each of these repos, with its queued job if it has one."""
+    if not names:
+        return []
+    head = serial_gate.head(gate, repos.c.name)
+    source = repos.join(tasks, tasks.c.id == head).outerjoin(
+        jobs, and_(jobs.c.task_id == tasks.c.id, jobs.c.status == "queued")
+    )
+    since = serial_gate.place(tasks).label("since")
+    statement = (
+        select(
+            repos.c.name.label("repo"),
+            tasks.c.id.label("task_id"),
+            tasks.c.work_item_id,
+            tasks.c.stage,
+            jobs.c.agent,
+            jobs.c.id.label("job_id"),
+            jobs.c.status,
+            since,
+        )
+        .select_from(source)
+        .where(repos.c.name.in_(list(names)))
+    )
+    return list(conn.execute(statement).mappings())
+
+
+def freezes_of(conn: Connection, now: Moment, names: Sequence[str]) -> list[RowMapping]:
+    """Freezes in force over these repos, one row per repo and freeze, oldest first."""
+    allowed = tasks.alias()
+    statement = (
+        select(
+            repos.c.name.label("covered"),
+            repo_freeze,
+            allowed.c.work_item_id.label("allowed_work_item"),
+        )
+        .select_from(
+            repos.join(repo_freeze, freezes.covers(repo_freeze, repos.c.name)).outerjoin(
+                allowed, allowed.c.id == repo_freeze.c.allow_task_id
+            )
+        )
+        .where(repos.c.name.in_(list(names)), freezes.in_force(repo_freeze, now))
+        .order_by(repo_freeze.c.frozen_at, repo_freeze.c.id)
+    )
+    return list(conn.execute(statement).mappings())
+
+
+class _Behind:
+    """The rows behind the failing clauses of a page of waiting jobs, each kind read once."""
+
+    def __init__(
+        self, conn: Connection, gate: Gate, now: Moment, rows: Sequence[RowMapping]
+    ) -> None:
+        failing = [(name, row) for row in rows for name in serial_gate.failing(row)]
+        repos_of = defaultdict(set)
+        for name, row in failing:
+            repos_of[name].add(row["repo"])
+        self.freezes = defaultdict(list)
+        if repos_of["freeze"] and "freeze" not in gate.degraded:
+            for freeze in freezes_of(conn, now, sorted(repos_of["freeze"])):
+                self.freezes[freeze["covered"]].append(freeze)
+        self.before = _unfinished_before(
+            conn, [row["task_id"] for name, row in failing if name == "dependency"]
+        )
+        crowded = sorted(repos_of["active-task"])
+        self.live = defaultdict(list)
+        for live in live_jobs(conn, crowded) if crowded else []:
+            self.live[live["repo"]].append(live)
+        self.heads = {head["repo"]: head for head in heads(conn, gate, crowded)}
+
+    def blockers(self, name: str, row: RowMapping) -> list[dict[str, Any]]:
+        """What makes this clause false for this row; at least one entry."""
+        match name:
+            case "freeze":
+                found = [_freeze_blocker(freeze) for freeze in self._stopping(row)]
+            case "paused":
+                found = [_pause_blocker(row)]
+            case "dependency":
+                found = [_dependency_blocker(row, task) for task in self.before[row["task_id"]]]
+            case "active-task":
+                found = self._holders(row)
+            case _:
+                found = [_backoff_blocker(row)]
+        return found or [_unknown(name)]
+
+    def _stopping(self, row: RowMapping) -> list[RowMapping]:
+        return [
+            freeze
+            for freeze in self.freezes[row["repo"]]
+            if freeze["allow_task_id"] != row["task_id"]
+        ]
+
+    def _holders(self, row: RowMapping) -> list[dict[str, Any]]:
+        live = [job for job in self.live[row["repo"]] if job["task_id"] != row["task_id"]]
+        if live:
+            return [_holder_blocker(job) for job in live]
+        head = self.heads.get(row["repo"])
+        return [_holder_blocker(head)] if head and head["task_id"] != row["task_id"] else []
+
+
+def _unfinished_before(conn: Connection, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
+    found: dict[int, list[RowMapping]] = defaultdict(list)
+    if task_ids:
+        statement = (
+            select(job_deps.c.task_id.label("dependent"), job_deps.c.created_at.label("since"), tasks)
+            .join(tasks, tasks.c.id == job_deps.c.depends_on_task_id)
+            .where(
+                job_deps.c.task_id.in_(list(task_ids)),
+                ~among(tasks.c.stage, sorted(stages.TERMINAL)),
+            )
+            .order_by(tasks.c.id)
+        )
+        for row in conn.execute(statement).mappings():
+            found[row["dependent"]].append(row)
+    return found
+
+
+def _blocker(clause: str, detail: str, **more: Any) -> dict[str, Any]:
+    blank = {"id": None, "work_item_id": None, "since": None, "set_by": None, "clear_with": None}
+    return {"clause": clause, **blank, "detail": detail, **more}
+
+
+def _freeze_blocker(freeze: RowMapping) -> dict[str, Any]:
+    by = f" by {freeze['source']}" if freeze["source"] else ""
+    why = f": {freeze['reason']}" if freeze["reason"] else ""
+    return _blocker(
+        "freeze",
+        f"{freeze['repo']} is frozen{by}{why}",
+        id=freeze["id"],
+        since=freeze["frozen_at"],
+        set_by=freeze["source"],
+        until=freeze["expires_at"],
+        clear_with=f"orch unfreeze '{freeze['repo']}'" if freeze["is_glob"] else
+        f"orch unfreeze {freeze['repo']}",
+    )  # fmt: skip
+
+
+def _pause_blocker(row: RowMapping) -> dict[str, Any]:
+    by = f" by {row['paused_by']}" if row["paused_by"] else ""
+    why = f": {row['paused_reason']}" if row["paused_reason"] else ""
+    return _blocker(
+        "paused",
+        f"paused{by}{why}",
+        id=row["task_id"],
+        work_item_id=row["work_item_id"],
+        since=row["paused_at"],
+        set_by=row["paused_by"],
+        until=row["paused_until"],
+        clear_with=f"orch resume {row['work_item_id']}",
+    )
+
+
+def _dependency_blocker(row: RowMapping, before: RowMapping) -> dict[str, Any]:
+    parked = ", paused" if before["paused_at"] is not None else ""
+    item = before["work_item_id"]
+    return _blocker(
+        "dependency",
+        f"{item} comes first and is at {before['stage']}{parked} in {before['repo']}",
+        id=before["id"],
+        work_item_id=item,
+        since=before["since"],
+        clear_with=f"orch resume {item}"
+        if parked
+        else f"orch depend {row['work_item_id']} --on {item} --remove",
+    )
+
+
+def _holder_blocker(holder: RowMapping) -> dict[str, Any]:
+    item = holder["work_item_id"]
+    live = holder["status"] in ("claimed", "running")
+    doing = f"{holder['agent']} is at work on it" if live else "it is before this one in the line"
+    return _blocker(
+        "active-task",
+        f"{item} holds the repo at {holder['stage']}: {doing}",
+        id=holder["task_id"],
+        work_item_id=item,
+        stage=holder["stage"],
+        agent=holder["agent"],
+        since=holder["since"],
+        clear_with=f"orch pause {item}",
+    )
+
+
+def _backoff_blocker(row: RowMapping) -> dict[str, Any]:
+    return _blocker(
+        "backoff",
+        f"attempt {row['attempt']} waits for its time",
+        id=row["job_id"],
+        work_item_id=row["work_item_id"],
+        since=row["queued_at"],
+        until=row["available_at"],
+        clear_with=f"orch retry {row['work_item_id']}",
+    )
+
+
+def _unknown(name: str) -> dict[str, Any]:
+    sentence = f"{serial_gate.CLAUSES[name].sentence}, or that cannot be read at this moment"
+    return _blocker(name, sentence, clear_with="orch db current")
+
+
+def task_entry(row: RowMapping) -> dict[str, Any]:
+    """A task as the interfaces show it."""
+    return {"task_id" if key == "id" else key: value for key, value in row.items()}
+
+
+def is_over(row: RowMapping) -> bool:
+    """Whether a task has ended."""
+    return row["stage"] in stages.TERMINAL

@@ -1,0 +1,40 @@
+"""Never wedge: what happens when a clause of the gate cannot be evaluated.
+
+An open clause is left out, a closed one counts as false; both are logged and counted, and the
+answer says which (`degraded`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from orch import serial_gate
+from orch.errors import OrchError
+from orch.serial_gate import Gate
+from orch.store.moments import Moment
+from orch.store.session import Store
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+
+
+def evaluated(store: Store, gate: Gate, now: Moment, ask: Callable[[Gate], Result]) -> Result:
+    """`ask` under the gate, and when that fails under the gate without its broken clauses.
+
+    Errors that have nothing to do with a clause are raised as they are.
+    """
+    try:
+        return ask(gate)
+    except (OrchError, IntegrityError):
+        raise
+    except Exception as error:
+        usable = store.write(lambda conn: serial_gate.probe(conn, gate, now))
+        if usable == gate:
+            raise
+        log.warning("gate.degraded", clauses=sorted(usable.degraded), error=str(error))
+        store.write(lambda conn: serial_gate.count_fallbacks(conn, usable))
+        return ask(usable)

@@ -1,0 +1,124 @@
+"""`why`: one task, everything that holds it, who holds the repo, what is ahead, what clears each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import RowMapping
+
+from orch import explain, serial_gate, snapshot, stages
+from orch.errors import UnknownTask
+from orch.gate_fallback import evaluated
+from orch.line import Line
+from orch.serial_gate import Gate
+from orch.store.schema import tasks
+from orch.store.work import task_by_work_item
+
+SIMILAR = 3
+
+
+def why(line: Line, work_item_id: str) -> dict[str, Any]:
+    """Everything about why one task does or does not run. Raises UnknownTask."""
+
+    def look(gate: Gate) -> dict[str, Any]:
+        return line.store.read(lambda conn: view(conn, line, gate, work_item_id))
+
+    return evaluated(line.store, line.gate, line.now(), look)
+
+
+def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[str, Any]:
+    """The same inside a transaction that is open already."""
+    task = task_by_work_item(conn, work_item_id)
+    if task is None:
+        raise unknown(conn, work_item_id)
+    wanted = snapshot.Wanted(repos=(task["repo"],), limit=snapshot.PAGE)
+    everything = snapshot.view(conn, line, gate, wanted)
+    lane = everything["serial_gate"]["per_repo"][task["repo"]]
+    entry = next((each for each in lane["waiting"] if each["task_id"] == task["id"]), None)
+    if entry is None:
+        entry = _entry_of(conn, line, gate, task, everything["agents"])
+    live = next((each for each in lane["live"] if each["task_id"] == task["id"]), None)
+    found = {
+        "generated_at": everything["generated_at"],
+        "degraded": everything["degraded"],
+        "task": explain.task_entry(task),
+        "state": _state(task, entry, live),
+        "job": entry or live,
+        "reason": entry["reason"] if entry else None,
+        "hold": entry["hold"] if entry else None,
+        "blockers": entry["blockers"] if entry else [],
+        "holder": lane["active_task"],
+        "ahead": _ahead(lane, task),
+        "frozen": lane["frozen"],
+    }
+    return {**found, "sentence": sentence(found)}
+
+
+def unknown(conn: Connection, work_item_id: str) -> UnknownTask:
+    """The error for a work item nobody knows, with those that look like it."""
+    stem = work_item_id.rstrip("0123456789") or work_item_id[:1]
+    like = conn.scalars(
+        select(tasks.c.work_item_id)
+        .where(tasks.c.work_item_id.startswith(stem, autoescape=True))
+        .order_by(tasks.c.id.desc())
+        .limit(SIMILAR)
+    ).all()
+    return UnknownTask(f"No task is known as {work_item_id}.", did_you_mean=list(like))
+
+
+def _entry_of(
+    conn: Connection, line: Line, gate: Gate, task: RowMapping, serving: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The task's queued job, when it stands too far back to be on the first page of its repo."""
+    statement = serial_gate.snapshot(gate, line.now(), *explain.COLUMNS)
+    row = conn.execute(statement.where(tasks.c.id == task["id"])).mappings().one_or_none()
+    if row is None:
+        return None
+    (shown,) = explain.explained(conn, gate, line.now(), [row])
+    return explain.waiting_entry(shown, snapshot.hold(row, serving), 0)
+
+
+def _state(task: RowMapping, entry: dict[str, Any] | None, live: dict[str, Any] | None) -> str:
+    if task["stage"] in stages.TERMINAL:
+        return str(task["stage"])
+    if live is not None:
+        return str(live["status"])
+    return "waiting" if entry is not None else "parked" if task["paused_at"] else "idle"
+
+
+def _ahead(lane: dict[str, Any], task: RowMapping) -> list[str]:
+    """Work items that would start before this one, as far as the first page shows them."""
+    names: list[str] = []
+    holder = lane["active_task"]
+    if holder and holder["task_id"] != task["id"]:
+        names.append(holder["work_item_id"])
+    for entry in lane["waiting"]:
+        if entry["task_id"] == task["id"]:
+            break
+        if entry["reason"] not in ("paused", "dependency"):
+            names.append(entry["work_item_id"])
+    return list(dict.fromkeys(names))
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The answer in one sentence."""
+    item, stage = found["task"]["work_item_id"], found["task"]["stage"]
+    match found["state"]:
+        case "done" | "cancelled":
+            return f"{item} is {stage}."
+        case "claimed" | "running":
+            job = found["job"]
+            return f"{item} is {found['state']}: {job['agent']} has it at {stage}."
+        case "parked":
+            task = found["task"]
+            return f"{item} is parked: {task['paused_reason'] or 'no reason was given'}."
+        case "idle":
+            return f"{item} has no job queued at {stage}; `orch retry {item}` queues one."
+    if found["blockers"]:
+        return f"{item} waits: {found['blockers'][0]['detail']}."
+    if found["hold"] == "no-worker":
+        return f"{item} may start, but no worker serves {found['job']['agent']}."
+    if found["hold"] == "capacity":
+        return f"{item} may start as soon as a slot of {found['job']['agent']} is free."
+    return f"{item} may start now."

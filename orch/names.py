@@ -1,0 +1,142 @@
+"""The grammar of every name and text that comes from outside, checked before it goes anywhere.
+
+Names reach git, paths and queues only after passing here; texts are data and are merely bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from orch.errors import BadInput
+
+_WORK_ITEM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_REPO: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})?\Z")
+_REPO_GLOB: Final = re.compile(r"[A-Za-z0-9._*?/-]{1,200}\Z")
+_AGENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
+_RESERVED: Final = frozenset({"con", "prn", "aux", "nul", ".git"})
+# Everything that could break a line of a log or change how a terminal shows it.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+REASON_LIMIT: Final = 500
+TITLE_LIMIT: Final = 255
+TEXT_LIMIT: Final = 100_000
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in a message: short, and on one line."""
+    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value)).replace("\n", " ")
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def work_item(value: object) -> str:
+    """A work item id. Raises BadInput."""
+    if isinstance(value, str) and _WORK_ITEM.match(value) and ".." not in value:
+        if not value.lower().endswith((".lock", ".")):
+            return value
+    raise BadInput(
+        f"“{shown(value)}” is not a work item id.",
+        suggested_fix="Use up to 64 letters, digits, dots, dashes and underscores, such as ORCH-123.",
+        field="work_item",
+    )
+
+
+def repo(value: object) -> str:
+    """A repo name, `name` or `owner/name`. Raises BadInput."""
+    if isinstance(value, str) and _REPO.match(value) and ".." not in value:
+        parts = value.lower().split("/")
+        if not any(part in _RESERVED or part.endswith((".git", ".lock", ".")) for part in parts):
+            return value
+    raise BadInput(
+        f"“{shown(value)}” is not a repo name.",
+        suggested_fix="Use name or owner/name of letters, digits, dots, dashes and underscores.",
+        field="repo",
+    )
+
+
+def repo_or_glob(value: object) -> str:
+    """A repo name, or a glob of repos with * and ?. Raises BadInput."""
+    if isinstance(value, str) and ("*" in value or "?" in value):
+        if _REPO_GLOB.match(value) and ".." not in value:
+            return value
+        raise BadInput(
+            f"“{shown(value)}” is not a glob of repos.",
+            suggested_fix="Use a repo name in which * stands for any text and ? for one character.",
+            field="repo",
+        )
+    return repo(value)
+
+
+def agent(value: object) -> str:
+    """An agent's name. Raises BadInput."""
+    if isinstance(value, str) and _AGENT.match(value):
+        return value
+    raise BadInput(f"“{shown(value)}” is not an agent's name.", field="agent")
+
+
+def text(value: object, field: str, limit: int = TEXT_LIMIT) -> str:
+    """A text of bounded length without control characters but tab and line break. Raises BadInput."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadInput(f"{field} must be a text.", field=field)
+    if len(value) > limit:
+        raise BadInput(f"{field} has {len(value)} characters; {limit} are allowed.", field=field)
+    if _CONTROL.search(value.replace("\r\n", "\n")):
+        raise BadInput(f"{field} holds a control character.", field=field)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadInput(f"{field} is not valid Unicode.", field=field) from None
+    return value.replace("\r\n", "\n")
+
+
+def line(value: object, field: str, limit: int = TITLE_LIMIT) -> str:
+    """A text on one line. Raises BadInput."""
+    checked = text(value, field, limit)
+    if "\n" in checked:
+        raise BadInput(f"{field} must be on one line.", field=field)
+    return checked.strip()
+
+
+def reason(value: object, *, required: bool = False) -> str:
+    """Why somebody does something. Raises BadInput when it is required and empty."""
+    checked = text(value, "reason", REASON_LIMIT).strip()
+    if required and not checked:
+        raise BadInput(
+            "A reason is required.",
+            suggested_fix="Say why in a few words: others will read it.",
+            field="reason",
+        )
+    return checked
+
+
+def moment(value: object, field: str, now: datetime) -> datetime | None:
+    """A time in the future, ISO 8601 with a zone, or `+90m`, `+2h`, `+1d`. Raises BadInput."""
+    if value in (None, ""):
+        return None
+    if isinstance(value, str):
+        relative = re.fullmatch(r"\+(\d{1,6})([smhd])", value)
+        parsed = _after(now, relative) if relative else _iso(value)
+        if parsed is not None and parsed.tzinfo is not None:
+            if parsed <= now:
+                raise BadInput(f"{field} is in the past: {shown(value)}.", field=field)
+            return parsed.astimezone(UTC)
+    raise BadInput(
+        f"“{shown(value)}” is not a time for {field}.",
+        suggested_fix="Use 2026-12-24T18:00:00Z, or +90m, +2h, +1d from now.",
+        field=field,
+    )
+
+
+def _after(now: datetime, found: re.Match[str]) -> datetime:
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    return now + timedelta(seconds=min(seconds, 10 * 365 * 86400))
+
+
+def _iso(value: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return None

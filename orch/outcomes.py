@@ -1,0 +1,98 @@
+"""What an agent's turn comes to: which end the job takes, and what the task does next.
+
+Pure: a result and a few counts in, a decision out. The worker carries it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from orch.jobs import Failure, JobEvent
+from orch.line import Limits
+from orch.ports import AgentResult
+from orch.stages import BY_NAME
+
+Next = Literal["advance", "rework", "retry", "park", "release", "nothing"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The end of a job and the next step of its task."""
+
+    event: JobEvent | None
+    next: Next
+    failure: Failure | None = None
+    verdict: str | None = None
+    reason: str = ""
+    rework_to: str = ""
+
+
+def decide(
+    result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits
+) -> Decision:
+    """Decide from how the command ended, what it said, and what its budgets have left."""
+    match result.ending:
+        case "stopped":
+            return _stopped(result)
+        case "timeout" | "stalled" | "spawn_failed":
+            return _failed(result.ending, result.detail, attempt, limits)
+        case "exited":
+            return _said(result, stage, attempt, reworks, limits)
+        case never:
+            assert_never(never)
+
+
+def _stopped(result: AgentResult) -> Decision:
+    match result.stop_reason:
+        case "cancelled":
+            return Decision("cancel", "nothing", "cancelled", reason="the task was cancelled")
+        case "paused":
+            return Decision("release", "release", reason="the task was paused, its agent stopped")
+        case "shutdown":
+            return Decision("release", "release", reason="its worker was shut down")
+        case "fenced" | None:
+            return Decision(None, "nothing", reason="the lease was lost to another worker")
+        case never:
+            assert_never(never)
+
+
+def _said(
+    result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits
+) -> Decision:
+    match result.verdict:
+        case "pass" | "no_work" if result.exit_code == 0:
+            return Decision("succeed", "advance", verdict=result.verdict)
+        case "rework":
+            return _rework(result, stage, attempt, reworks, limits)
+        case "needs_input":
+            question = result.question or result.summary or "it asked without a question"
+            return Decision("succeed", "park", None, "needs_input", f"needs input: {question}")
+        case None if result.exit_code == 0:
+            reason = "the agent ended cleanly without a verdict"
+            return Decision("fail", "park", "no_verdict", reason=reason)
+        case _:
+            reason = result.summary or result.detail or f"exit code {result.exit_code}"
+            return _failed("agent_failed", reason, attempt, limits, result.verdict)
+
+
+def _rework(
+    result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits
+) -> Decision:
+    back = BY_NAME[stage].rework_to
+    reason = result.summary or "rework was asked for"
+    if back is None:
+        return _failed("rework_requested", reason, attempt, limits, "rework")
+    if reworks >= limits.max_reworks:
+        spent = f"{reworks} reworks are spent; the last: {reason}"
+        return Decision("fail", "park", "rework_requested", "rework", spent)
+    return Decision("fail", "rework", "rework_requested", "rework", reason, back)
+
+
+def _failed(
+    failure: Failure, reason: str, attempt: int, limits: Limits, verdict: str | None = None
+) -> Decision:
+    if attempt >= limits.max_attempts:
+        spent = f"{attempt} attempts are spent; the last: {failure}"
+        return Decision("fail", "park", failure, verdict, f"{spent}, {reason}" if reason else spent)
+    return Decision("fail", "retry", failure, verdict, reason)

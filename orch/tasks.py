@@ -1,0 +1,146 @@
+"""The Celery app and its tasks: thin shells around the use cases, and the worker's own signals."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cache
+from multiprocessing.sharedctypes import RawValue
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+
+import orch
+from orch import bootstrap, dispatcher, logs, worker
+from orch.adapters.celery_queue import CeleryQueue
+from orch.errors import OrchError
+from orch.line import Line
+from orch.ports import Claim
+from orch.stages import CONTROL_QUEUE
+from orch.store import fleet
+from orch.store.moments import DATABASE_TIME
+
+log = structlog.get_logger(__name__)
+app = Celery("orch", config_source="celeryconfig", set_as_current=False)
+
+# Shared with the pool's children, who are forked before anybody asks this worker to go.
+_leaving = RawValue("b", 0)
+
+
+@cache
+def queue() -> CeleryQueue:
+    """This process's doorbell."""
+    return CeleryQueue(app)
+
+
+@cache
+def line() -> Line:
+    """This process's line; a pool child builds its own, sockets are not shared over a fork."""
+    return bootstrap.build_line(bootstrap.load(), queue())
+
+
+@app.task(name="orch.dispatch")
+def dispatch(by: str = "kick") -> None:
+    """One tick. Running twice, or two at once, is harmless."""
+    queue().clear_kick()
+    if by == "beat":
+        line().store.write(lambda conn: fleet.note_beat(conn, "beat", line().now()))
+    done = dispatcher.tick(line())
+    if done.claimed or done.reaped or done.expired:
+        log.info(
+            "tick.done",
+            claimed=len(done.claimed),
+            unsent=done.unsent,
+            reaped=done.reaped,
+            expired=done.expired,
+        )
+
+
+@app.task(name="orch.sweep")
+def sweep() -> None:
+    """Look at every repo, in case a mark was missed."""
+    mended = dispatcher.sweep(line())
+    if mended:
+        log.warning("sweep.mended", repos=mended)
+        dispatcher.tick(line())
+
+
+@app.task(name="orch.work")
+def work(job_id: int, token: str) -> None:
+    """Run one claimed job. The agent's name is not in the message: the store knows it."""
+    bench = bootstrap.build_bench(
+        bootstrap.load(), f"{_hostname()}/{os.getpid()}", lambda: bool(_leaving.value)
+    )
+    outcome = worker.work_on(line(), bench, Claim(job_id, token, ""))
+    log.info("job.left", job_id=job_id, outcome=outcome)
+
+
+@cache
+def _hostname() -> str:
+    return os.uname().nodename
+
+
+# --- the worker's own life --------------------------------------------------------------------
+
+
+@signals.setup_logging.connect(weak=False)
+def _log(**_: Any) -> None:
+    settings = bootstrap.load()
+    logs.configure(settings.log_level, settings.log_format)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _in_child(**_: Any) -> None:
+    line.cache_clear()
+    queue.cache_clear()
+
+
+@signals.worker_ready.connect(weak=False)
+def _register(sender: Any, **_: Any) -> None:
+    """Say in the store which queue this worker serves, and keep saying that it is alive."""
+    served = sorted(sender.app.amqp.queues.consume_from)
+    concurrency = sender.controller.concurrency or 1
+    threading.Thread(
+        target=_keep_alive,
+        args=(sender.hostname, served[0], concurrency),
+        name="orch-heartbeat",
+        daemon=True,
+    ).start()
+
+
+_gone = threading.Event()
+
+
+def _keep_alive(name: str, served: str, concurrency: int) -> None:
+    settings = bootstrap.load()
+    store = bootstrap.build_store(settings)
+    every = min(settings.heartbeat_seconds, settings.worker_stale_seconds / 3)
+    known = False
+    while not _gone.is_set():
+        try:
+            if not known or not store.write(lambda conn: fleet.beat(conn, name, DATABASE_TIME)):
+                store.write(
+                    lambda conn: fleet.register(
+                        conn, name, served, concurrency, orch.__version__, DATABASE_TIME
+                    )
+                )
+                known = True
+                if served != CONTROL_QUEUE:
+                    queue().kick()  # slots came free: somebody may be waiting for them
+        except OrchError as error:
+            log.warning("worker.heartbeat_failed", error=str(error))
+        _gone.wait(every)
+    store.write(lambda conn: fleet.leave(conn, name, DATABASE_TIME))
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _shutting_down(how: str = "", **_: Any) -> None:
+    """Warm: running agents end in their own time. Anything harder: they are stopped, handed back."""
+    if how.lower() != "warm":
+        _leaving.value = 1
+
+
+@signals.worker_shutdown.connect(weak=False)
+def _shutdown(**_: Any) -> None:
+    _gone.set()
