@@ -25,7 +25,7 @@ def build_store(settings: Settings) -> Store:
 
 
 def build_line(settings: Settings, queue: JobQueue, store: Store | None = None) -> Line:
-    """The line on its real store. Raises SchemaMismatch unless the schema is exactly this version's."""
+    """The line on its real store. Raises SchemaMismatch unless the schema is this version's."""
     store = store or build_store(settings)
     revisions.require_current(store)
     return Line(

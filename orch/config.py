@@ -113,10 +113,8 @@ class Settings(BaseModel):
         return given or f"sqlite:///{(self.data_dir / 'orch.db').resolve()}"
 
 
-def load_settings(
-    environ: Mapping[str, str] | None = None, folder: Path | None = None
-) -> Settings:
-    """Read and validate all settings. Raises ConfigError that names every problem with its place."""
+def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """Read and validate all settings. Raises ConfigError naming every problem and its place."""
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
     places: dict[str, str] = {}
@@ -143,7 +141,9 @@ def shown(settings: Settings) -> dict[str, str]:
     """Every setting as text, with secrets masked."""
     plain = settings.model_dump(mode="json")
     return {
-        name: "***" if name in SECRETS and getattr(settings, name).get_secret_value() else str(value)
+        name: "***"
+        if name in SECRETS and getattr(settings, name).get_secret_value()
+        else str(value)
         for name, value in plain.items()
     }
 
@@ -154,7 +154,11 @@ def env_example() -> str:
     for name, known in Settings.model_fields.items():
         if name == "agents":
             continue
-        lines += [f"# {known.description}", f"#{PREFIX}{name.upper()}={_default(known.default)}", ""]
+        lines += [
+            f"# {known.description}",
+            f"#{PREFIX}{name.upper()}={_default(known.default)}",
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
-from sqlalchemy.engine import RowMapping
-
-from orch import explain, mirror, names, snapshot, stages, task_deps
+from orch import mirror, names, snapshot, stages, task_deps
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
 from orch.line import Line
-from orch.store import freezes, ledger, work
+from orch.store import freezes, ledger, views, work
 from orch.store.moments import Moment
-from orch.store.schema import OPEN, jobs, repo_freeze, repos, tasks
+from orch.store.session import Connection, Row
 from orch.store.work import task_by_work_item
 
 
@@ -75,7 +72,7 @@ def _known(order: Order) -> tuple[Act, State]:
     return VERBS[order.verb], (_repo_state if order.verb in OF_REPOS else _task_state)
 
 
-def task_named(conn: Connection, work_item_id: str) -> RowMapping:
+def task_named(conn: Connection, work_item_id: str) -> Row:
     """The task of a work item. Raises UnknownTask."""
     task = task_by_work_item(conn, work_item_id)
     if task is None:
@@ -83,10 +80,12 @@ def task_named(conn: Connection, work_item_id: str) -> RowMapping:
     return task
 
 
-def _open_task(conn: Connection, order: Order) -> RowMapping:
+def _open_task(conn: Connection, order: Order) -> Row:
     task = task_named(conn, order.target)
     if task["stage"] in stages.TERMINAL:
-        raise IllegalTransition(f"{order.target} is {task['stage']}: it cannot be changed any more.")
+        raise IllegalTransition(
+            f"{order.target} is {task['stage']}: it cannot be changed any more."
+        )
     return task
 
 
@@ -112,7 +111,7 @@ def _resume(conn: Connection, line: Line, order: Order) -> bool:
     if not work.clear_task_paused(conn, task["id"], line.now(), **said):
         return False
     if task["reworks"] >= line.limits.max_reworks:
-        conn.execute(update(tasks).where(tasks.c.id == task["id"]).values(reworks=0))
+        work.forgive_reworks(conn, task["id"])
     _requeue(conn, line, task, order.actor)
     return True
 
@@ -130,9 +129,9 @@ def _retry(conn: Connection, line: Line, order: Order) -> bool:
     return hurried or queued
 
 
-def _requeue(conn: Connection, line: Line, task: RowMapping, actor: str) -> bool:
+def _requeue(conn: Connection, line: Line, task: Row, actor: str) -> bool:
     """Queue a fresh first attempt at the task's stage unless a job of it is open."""
-    if conn.scalar(select(jobs.c.id).where(jobs.c.task_id == task["id"], OPEN)) is not None:
+    if work.open_job_id(conn, task["id"]) is not None:
         return False
     stage = task["stage"] if task["stage"] != stages.FIRST else stages.ENTRY
     agent = stages.agent_of(stage) if stage in stages.STAGES else None
@@ -176,7 +175,7 @@ def _undepend(conn: Connection, line: Line, order: Order) -> bool:
     )
 
 
-def _predecessor(conn: Connection, order: Order) -> RowMapping:
+def _predecessor(conn: Connection, order: Order) -> Row:
     if order.on is None:
         raise BadInput("Say which work item comes first.", field="on")
     return task_named(conn, order.on)
@@ -202,16 +201,14 @@ def _unfreeze(conn: Connection, line: Line, order: Order) -> bool:
     said = {"actor": order.actor, "reason": order.reason}
     if freezes.clear_repo_freeze(conn, order.target, line.now(), **said):
         return True
-    covering = explain.freezes_of(conn, line.now(), [order.target])
+    covering = views.freezes_of(conn, line.now(), [order.target])
     if covering:
         glob = covering[0]["repo"]
         raise IllegalTransition(
             f"{order.target} is frozen by {glob}, which covers other repos as well.",
             suggested_fix=f"Run `orch unfreeze '{glob}'`.",
         )
-    known = select(repos.c.name).where(repos.c.name == order.target)
-    ever = select(repo_freeze.c.id).where(repo_freeze.c.repo == order.target)
-    if conn.scalar(known) is None and conn.scalar(ever.limit(1)) is None:
+    if not work.is_repo_known(conn, order.target):
         raise NotFound(f"No repo and no freeze is known as {order.target}.")
     return False
 
@@ -272,9 +269,7 @@ def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
         now = line.now()
         if task_by_work_item(conn, new.work_item_id) is not None:
             raise AlreadyThere(f"{new.work_item_id} is a task already.")
-        task = work.create_task(
-            conn, new.work_item_id, new.repo, now, actor=actor, **fields
-        )
+        task = work.create_task(conn, new.work_item_id, new.repo, now, actor=actor, **fields)
         _declare(conn, now, task, new.depends_on, actor)
         agent = stages.agent_of(stages.ENTRY)
         work.enqueue_job(conn, str(agent), new.repo, None, task["id"], now, actor=actor)
@@ -287,9 +282,7 @@ def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
     return answer
 
 
-def _declare(
-    conn: Connection, now: Moment, task: RowMapping, before: tuple[str, ...], actor: str
-) -> None:
+def _declare(conn: Connection, now: Moment, task: Row, before: tuple[str, ...], actor: str) -> None:
     for work_item_id in before:
         first = task_named(conn, work_item_id)
         task_deps.add_dependency(conn, task["id"], first["id"], now, actor=actor, source=actor)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
-from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from orch import reaper
+from orch.errors import LostRace
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.ports import Claim
@@ -21,7 +20,7 @@ from orch.serial_gate import Gate
 from orch.store import claims, fleet, freezes, ledger, queries, work
 from orch.store.claims import Claimed
 from orch.store.moments import Moment
-from orch.store.session import broke_the_law, lock_free_repos
+from orch.store.session import Connection, lock_free_repos
 
 log = structlog.get_logger(__name__)
 
@@ -75,9 +74,7 @@ def _look(line: Line, done: Tick) -> _Look | None:
 
     try:
         return evaluated(line.store, line.gate, line.now(), attempt)
-    except IntegrityError as error:
-        if not broke_the_law(error):
-            raise
+    except LostRace:
         done.lost_races += 1
         return _one_by_one(line, token)
 
@@ -104,9 +101,7 @@ def _claim(
     conn: Connection, line: Line, gate: Gate, names: list[str], slots: dict[str, int], token: str
 ) -> list[Claimed]:
     deadline = line.limits.start_deadline
-    return claims.claim(
-        conn, gate, names, slots, line.now(), token=token, start_deadline=deadline
-    )
+    return claims.claim(conn, gate, names, slots, line.now(), token=token, start_deadline=deadline)
 
 
 def _one_by_one(line: Line, token: str) -> _Look:
@@ -115,9 +110,7 @@ def _one_by_one(line: Line, token: str) -> _Look:
     for name in line.store.read(lambda conn: queries.woken_repos(conn, line.now(), BATCH)):
         try:
             claimed += line.store.write(partial(_claim_one, line=line, name=name, token=token))
-        except IntegrityError as error:
-            if not broke_the_law(error):
-                raise
+        except LostRace:
             log.info("claim.lost_race", repo=name)
             line.store.write(partial(_note_lost_race, name=name, now=line.now()))
     return _Look(claimed, progress=False)
@@ -182,6 +175,4 @@ def sweep(line: Line, size: int = BATCH) -> int:
 
 
 def _missed(line: Line, names: list[str], gate: Gate) -> list[str]:
-    return line.store.read(
-        lambda conn: queries.unmarked_openings(conn, gate, names, line.now())
-    )
+    return line.store.read(lambda conn: queries.unmarked_openings(conn, gate, names, line.now()))

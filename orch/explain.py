@@ -8,46 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, and_, select
-from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql.elements import ColumnElement
-
-from orch import serial_gate, stages
+from orch import serial_gate
 from orch.serial_gate import Gate
-from orch.store import freezes
-from orch.store.moments import Moment, at
-from orch.store.schema import LIVE, among, job_deps, jobs, repo_freeze, repos, tasks
+from orch.store import views
+from orch.store.moments import Moment
+from orch.store.session import Connection, Row
 
-COLUMNS: Final = (
-    jobs.c.id.label("job_id"),
-    jobs.c.agent,
-    jobs.c.repo,
-    jobs.c.attempt,
-    jobs.c.available_at,
-    jobs.c.created_at.label("queued_at"),
-    tasks.c.id.label("task_id"),
-    tasks.c.work_item_id,
-    tasks.c.title,
-    tasks.c.stage,
-    tasks.c.rank,
-    tasks.c.paused_at,
-    tasks.c.paused_by,
-    tasks.c.paused_reason,
-    tasks.c.paused_until,
-)
 Explained = dict[str, Any]
 
 
-def moment(now: Moment) -> ColumnElement[Any]:
-    """`now` as a column to select."""
-    return at(now).label("now")
-
-
-def explained(
-    conn: Connection, gate: Gate, now: Moment, rows: Sequence[RowMapping]
-) -> list[Explained]:
+def explained(conn: Connection, gate: Gate, now: Moment, rows: Sequence[Row]) -> list[Explained]:
     """Rows of the gate's snapshot, each with `failing`, `reason` and its `blockers`."""
     behind = _Behind(conn, gate, now, rows)
     found = []
@@ -92,102 +64,28 @@ def holder_entry(row: Any) -> dict[str, Any]:
     }
 
 
-def live_jobs(conn: Connection, names: Sequence[str]) -> list[RowMapping]:
-    """Live jobs of these repos, longest held first."""
-    statement = (
-        select(
-            jobs.c.id.label("job_id"),
-            jobs.c.repo,
-            jobs.c.agent,
-            jobs.c.status,
-            jobs.c.attempt,
-            jobs.c.worker,
-            jobs.c.claimed_at.label("since"),
-            jobs.c.started_at,
-            jobs.c.lease_until,
-            jobs.c.stop_requested,
-            tasks.c.id.label("task_id"),
-            tasks.c.work_item_id,
-            tasks.c.stage,
-            tasks.c.paused_at,
-        )
-        .join(tasks, tasks.c.id == jobs.c.task_id)
-        .where(LIVE, jobs.c.repo.in_(list(names)))
-        .order_by(jobs.c.claimed_at, jobs.c.id)
-    )
-    return list(conn.execute(statement).mappings())
-
-
-def heads(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMapping]:
-    """The first contender of each of these repos, with its queued job if it has one."""
-    if not names:
-        return []
-    head = serial_gate.head(gate, repos.c.name)
-    source = repos.join(tasks, tasks.c.id == head).outerjoin(
-        jobs, and_(jobs.c.task_id == tasks.c.id, jobs.c.status == "queued")
-    )
-    since = serial_gate.place(tasks).label("since")
-    statement = (
-        select(
-            repos.c.name.label("repo"),
-            tasks.c.id.label("task_id"),
-            tasks.c.work_item_id,
-            tasks.c.stage,
-            jobs.c.agent,
-            jobs.c.id.label("job_id"),
-            jobs.c.status,
-            since,
-        )
-        .select_from(source)
-        .where(repos.c.name.in_(list(names)))
-    )
-    return list(conn.execute(statement).mappings())
-
-
-def freezes_of(conn: Connection, now: Moment, names: Sequence[str]) -> list[RowMapping]:
-    """Freezes in force over these repos, one row per repo and freeze, oldest first."""
-    allowed = tasks.alias()
-    statement = (
-        select(
-            repos.c.name.label("covered"),
-            repo_freeze,
-            allowed.c.work_item_id.label("allowed_work_item"),
-        )
-        .select_from(
-            repos.join(repo_freeze, freezes.covers(repo_freeze, repos.c.name)).outerjoin(
-                allowed, allowed.c.id == repo_freeze.c.allow_task_id
-            )
-        )
-        .where(repos.c.name.in_(list(names)), freezes.in_force(repo_freeze, now))
-        .order_by(repo_freeze.c.frozen_at, repo_freeze.c.id)
-    )
-    return list(conn.execute(statement).mappings())
-
-
 class _Behind:
     """The rows behind the failing clauses of a page of waiting jobs, each kind read once."""
 
-    def __init__(
-        self, conn: Connection, gate: Gate, now: Moment, rows: Sequence[RowMapping]
-    ) -> None:
+    def __init__(self, conn: Connection, gate: Gate, now: Moment, rows: Sequence[Row]) -> None:
         failing = [(name, row) for row in rows for name in serial_gate.failing(row)]
         repos_of = defaultdict(set)
         for name, row in failing:
             repos_of[name].add(row["repo"])
         self.freezes = defaultdict(list)
         if repos_of["freeze"] and "freeze" not in gate.degraded:
-            for freeze in freezes_of(conn, now, sorted(repos_of["freeze"])):
+            for freeze in views.freezes_of(conn, now, sorted(repos_of["freeze"])):
                 self.freezes[freeze["covered"]].append(freeze)
-        self.before = _unfinished_before(
+        self.before = views.unfinished_before(
             conn, [row["task_id"] for name, row in failing if name == "dependency"]
         )
         crowded = sorted(repos_of["active-task"])
         self.live = defaultdict(list)
-        for live in live_jobs(conn, crowded) if crowded else []:
+        for live in views.live_jobs(conn, crowded) if crowded else []:
             self.live[live["repo"]].append(live)
-        self.heads = {head["repo"]: head for head in heads(conn, gate, crowded)}
+        self.heads = {head["repo"]: head for head in views.heads(conn, gate, crowded)}
 
-    def blockers(self, name: str, row: RowMapping) -> list[dict[str, Any]]:
+    def blockers(self, name: str, row: Row) -> list[dict[str, Any]]:
         """What makes this clause false for this row; at least one entry."""
         match name:
             case "freeze":
@@ -202,14 +100,14 @@ class _Behind:
                 found = [_backoff_blocker(row)]
         return found or [_unknown(name)]
 
-    def _stopping(self, row: RowMapping) -> list[RowMapping]:
+    def _stopping(self, row: Row) -> list[Row]:
         return [
             freeze
             for freeze in self.freezes[row["repo"]]
             if freeze["allow_task_id"] != row["task_id"]
         ]
 
-    def _holders(self, row: RowMapping) -> list[dict[str, Any]]:
+    def _holders(self, row: Row) -> list[dict[str, Any]]:
         live = [job for job in self.live[row["repo"]] if job["task_id"] != row["task_id"]]
         if live:
             return [_holder_blocker(job) for job in live]
@@ -217,29 +115,12 @@ class _Behind:
         return [_holder_blocker(head)] if head and head["task_id"] != row["task_id"] else []
 
 
-def _unfinished_before(conn: Connection, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-    found: dict[int, list[RowMapping]] = defaultdict(list)
-    if task_ids:
-        statement = (
-            select(job_deps.c.task_id.label("dependent"), job_deps.c.created_at.label("since"), tasks)
-            .join(tasks, tasks.c.id == job_deps.c.depends_on_task_id)
-            .where(
-                job_deps.c.task_id.in_(list(task_ids)),
-                ~among(tasks.c.stage, sorted(stages.TERMINAL)),
-            )
-            .order_by(tasks.c.id)
-        )
-        for row in conn.execute(statement).mappings():
-            found[row["dependent"]].append(row)
-    return found
-
-
 def _blocker(clause: str, detail: str, **more: Any) -> dict[str, Any]:
     blank = {"id": None, "work_item_id": None, "since": None, "set_by": None, "clear_with": None}
     return {"clause": clause, **blank, "detail": detail, **more}
 
 
-def _freeze_blocker(freeze: RowMapping) -> dict[str, Any]:
+def _freeze_blocker(freeze: Row) -> dict[str, Any]:
     by = f" by {freeze['source']}" if freeze["source"] else ""
     why = f": {freeze['reason']}" if freeze["reason"] else ""
     return _blocker(
@@ -254,7 +135,7 @@ def _freeze_blocker(freeze: RowMapping) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _pause_blocker(row: RowMapping) -> dict[str, Any]:
+def _pause_blocker(row: Row) -> dict[str, Any]:
     by = f" by {row['paused_by']}" if row["paused_by"] else ""
     why = f": {row['paused_reason']}" if row["paused_reason"] else ""
     return _blocker(
@@ -269,7 +150,7 @@ def _pause_blocker(row: RowMapping) -> dict[str, Any]:
     )
 
 
-def _dependency_blocker(row: RowMapping, before: RowMapping) -> dict[str, Any]:
+def _dependency_blocker(row: Row, before: Row) -> dict[str, Any]:
     parked = ", paused" if before["paused_at"] is not None else ""
     item = before["work_item_id"]
     return _blocker(
@@ -284,7 +165,7 @@ def _dependency_blocker(row: RowMapping, before: RowMapping) -> dict[str, Any]:
     )
 
 
-def _holder_blocker(holder: RowMapping) -> dict[str, Any]:
+def _holder_blocker(holder: Row) -> dict[str, Any]:
     item = holder["work_item_id"]
     live = holder["status"] in ("claimed", "running")
     doing = f"{holder['agent']} is at work on it" if live else "it is before this one in the line"
@@ -300,7 +181,7 @@ def _holder_blocker(holder: RowMapping) -> dict[str, Any]:
     )
 
 
-def _backoff_blocker(row: RowMapping) -> dict[str, Any]:
+def _backoff_blocker(row: Row) -> dict[str, Any]:
     return _blocker(
         "backoff",
         f"attempt {row['attempt']} waits for its time",
@@ -317,11 +198,6 @@ def _unknown(name: str) -> dict[str, Any]:
     return _blocker(name, sentence, clear_with="orch db current")
 
 
-def task_entry(row: RowMapping) -> dict[str, Any]:
+def task_entry(row: Row) -> dict[str, Any]:
     """A task as the interfaces show it."""
     return {"task_id" if key == "id" else key: value for key, value in row.items()}
-
-
-def is_over(row: RowMapping) -> bool:
-    """Whether a task has ended."""
-    return row["stage"] in stages.TERMINAL

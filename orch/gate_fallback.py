@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from sqlalchemy.exc import IntegrityError
 
-from orch import serial_gate
 from orch.errors import OrchError
 from orch.serial_gate import Gate
+from orch.store import probes
 from orch.store.moments import Moment
 from orch.store.session import Store
 
@@ -29,12 +28,12 @@ def evaluated(store: Store, gate: Gate, now: Moment, ask: Callable[[Gate], Resul
     """
     try:
         return ask(gate)
-    except (OrchError, IntegrityError):
+    except OrchError:
         raise
     except Exception as error:
-        usable = store.write(lambda conn: serial_gate.probe(conn, gate, now))
+        usable = store.write(lambda conn: probes.probe(conn, gate, now))
         if usable == gate:
             raise
         log.warning("gate.degraded", clauses=sorted(usable.degraded), error=str(error))
-        store.write(lambda conn: serial_gate.count_fallbacks(conn, usable))
+        store.write(lambda conn: probes.count_fallbacks(conn, usable))
         return ask(usable)

@@ -1,21 +1,17 @@
-"""`why`: one task, everything that holds it, who holds the repo, what is ahead, what clears each."""
+"""`why`: one task, all that holds it, who holds the repo, what is ahead, what clears each."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, select
-from sqlalchemy.engine import RowMapping
-
-from orch import explain, serial_gate, snapshot, stages
+from orch import explain, snapshot, stages
 from orch.errors import UnknownTask
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store.schema import tasks
+from orch.store import views
+from orch.store.session import Connection, Row
 from orch.store.work import task_by_work_item
-
-SIMILAR = 3
 
 
 def why(line: Line, work_item_id: str) -> dict[str, Any]:
@@ -57,29 +53,22 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
 
 def unknown(conn: Connection, work_item_id: str) -> UnknownTask:
     """The error for a work item nobody knows, with those that look like it."""
-    stem = work_item_id.rstrip("0123456789") or work_item_id[:1]
-    like = conn.scalars(
-        select(tasks.c.work_item_id)
-        .where(tasks.c.work_item_id.startswith(stem, autoescape=True))
-        .order_by(tasks.c.id.desc())
-        .limit(SIMILAR)
-    ).all()
-    return UnknownTask(f"No task is known as {work_item_id}.", did_you_mean=list(like))
+    like = views.similar_work_items(conn, work_item_id)
+    return UnknownTask(f"No task is known as {work_item_id}.", did_you_mean=like)
 
 
 def _entry_of(
-    conn: Connection, line: Line, gate: Gate, task: RowMapping, serving: dict[str, Any]
+    conn: Connection, line: Line, gate: Gate, task: Row, serving: dict[str, Any]
 ) -> dict[str, Any] | None:
     """The task's queued job, when it stands too far back to be on the first page of its repo."""
-    statement = serial_gate.snapshot(gate, line.now(), *explain.COLUMNS)
-    row = conn.execute(statement.where(tasks.c.id == task["id"])).mappings().one_or_none()
+    row = views.waiting_row(conn, gate, line.now(), task["id"])
     if row is None:
         return None
     (shown,) = explain.explained(conn, gate, line.now(), [row])
-    return explain.waiting_entry(shown, snapshot.hold(row, serving), 0)
+    return explain.waiting_entry(shown, snapshot.hold(row["agent"], serving), 0)
 
 
-def _state(task: RowMapping, entry: dict[str, Any] | None, live: dict[str, Any] | None) -> str:
+def _state(task: Row, entry: dict[str, Any] | None, live: dict[str, Any] | None) -> str:
     if task["stage"] in stages.TERMINAL:
         return str(task["stage"])
     if live is not None:
@@ -87,7 +76,7 @@ def _state(task: RowMapping, entry: dict[str, Any] | None, live: dict[str, Any] 
     return "waiting" if entry is not None else "parked" if task["paused_at"] else "idle"
 
 
-def _ahead(lane: dict[str, Any], task: RowMapping) -> list[str]:
+def _ahead(lane: dict[str, Any], task: Row) -> list[str]:
     """Work items that would start before this one, as far as the first page shows them."""
     names: list[str] = []
     holder = lane["active_task"]

@@ -15,6 +15,8 @@ _WORK_ITEM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _REPO: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})?\Z")
 _REPO_GLOB: Final = re.compile(r"[A-Za-z0-9._*?/-]{1,200}\Z")
 _AGENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
+# Text that git refuses in a ref, or that means something to it.
+_ODD: Final = re.compile(r"\.\.|\.$|\.lock$", re.IGNORECASE)
 _RESERVED: Final = frozenset({"con", "prn", "aux", "nul", ".git"})
 # Everything that could break a line of a log or change how a terminal shows it.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -32,12 +34,11 @@ def shown(value: object) -> str:
 
 def work_item(value: object) -> str:
     """A work item id. Raises BadInput."""
-    if isinstance(value, str) and _WORK_ITEM.match(value) and ".." not in value:
-        if not value.lower().endswith((".lock", ".")):
-            return value
+    if isinstance(value, str) and _WORK_ITEM.match(value) and not _ODD.search(value):
+        return value
     raise BadInput(
         f"“{shown(value)}” is not a work item id.",
-        suggested_fix="Use up to 64 letters, digits, dots, dashes and underscores, such as ORCH-123.",
+        suggested_fix="Use up to 64 letters, digits, dots, dashes, underscores: ORCH-123.",
         field="work_item",
     )
 
@@ -76,7 +77,7 @@ def agent(value: object) -> str:
 
 
 def text(value: object, field: str, limit: int = TEXT_LIMIT) -> str:
-    """A text of bounded length without control characters but tab and line break. Raises BadInput."""
+    """A bounded text without control characters but tab and line break. Raises BadInput."""
     if value is None:
         return ""
     if not isinstance(value, str):

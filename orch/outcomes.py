@@ -13,14 +13,14 @@ from orch.line import Limits
 from orch.ports import AgentResult
 from orch.stages import BY_NAME
 
-Next = Literal["advance", "rework", "retry", "park", "release", "nothing"]
+Next = Literal["advance", "rework", "retry", "park", "release", "fenced", "nothing"]
 
 
 @dataclass(frozen=True)
 class Decision:
     """The end of a job and the next step of its task."""
 
-    event: JobEvent | None
+    event: JobEvent
     next: Next
     failure: Failure | None = None
     verdict: str | None = None
@@ -28,9 +28,7 @@ class Decision:
     rework_to: str = ""
 
 
-def decide(
-    result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits
-) -> Decision:
+def decide(result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits) -> Decision:
     """Decide from how the command ended, what it said, and what its budgets have left."""
     match result.ending:
         case "stopped":
@@ -52,14 +50,12 @@ def _stopped(result: AgentResult) -> Decision:
         case "shutdown":
             return Decision("release", "release", reason="its worker was shut down")
         case "fenced" | None:
-            return Decision(None, "nothing", reason="the lease was lost to another worker")
+            return Decision("release", "fenced", reason="the lease was lost to another worker")
         case never:
             assert_never(never)
 
 
-def _said(
-    result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits
-) -> Decision:
+def _said(result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits) -> Decision:
     match result.verdict:
         case "pass" | "no_work" if result.exit_code == 0:
             return Decision("succeed", "advance", verdict=result.verdict)

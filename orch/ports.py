@@ -21,7 +21,7 @@ class Claim:
 
 
 class JobQueue(Protocol):
-    """The doorbell: tells workers that a claimed job waits, and the dispatcher that a gate may be open.
+    """The doorbell: tells workers that a claimed job waits, the dispatcher that a gate may be open.
 
     Losing, doubling or delaying a ring costs time, never truth.
     """

@@ -8,10 +8,9 @@ starts. `now` is an argument, and nothing here talks to anything but the store.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import (
     Connection,
     Select,
@@ -27,27 +26,23 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import stages, task_deps
-from orch.store import ledger
 from orch.store.freezes import clear_repo_freeze, frozen, is_repo_frozen, matches, set_repo_freeze
 from orch.store.moments import Moment, at
 from orch.store.schema import LIVE, QUEUED, among, jobs, tasks
-from orch.store.session import is_broken_query
 
 __all__ = [
     "clear_repo_freeze",
     "is_repo_frozen",
     "set_repo_freeze",
 ]
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Layers:
-    """The seven switches. A switch that is off leaves what the system did before that layer came."""
+    """The seven switches. One that is off leaves what the system did before that layer came."""
 
     serial_gate_enabled: bool = True
     serial_gate_repos: tuple[str, ...] = ()
@@ -78,7 +73,7 @@ def pause_layer_enabled(gate: Gate = DEFAULT) -> bool:
 
 
 def is_contender(gate: Gate, task: Any) -> ColumnElement[bool]:
-    """Active, and while the yield layer is on not waiting on a dependency. Callers bound the stage."""
+    """Active, and with the yield layer not waiting on a dependency. Callers bound the stage."""
     parts: list[ColumnElement[bool]] = []
     if pause_layer_enabled(gate):
         parts.append(task.c.paused_at.is_(None))
@@ -129,9 +124,7 @@ def has_other_live(job: Any) -> ColumnElement[bool]:
     other = jobs.alias()
     live = among(other.c.status, ("claimed", "running"))
     return exists(
-        select(other.c.id).where(
-            other.c.repo == job.c.repo, live, other.c.task_id != job.c.task_id
-        )
+        select(other.c.id).where(other.c.repo == job.c.repo, live, other.c.task_id != job.c.task_id)
     )
 
 
@@ -143,7 +136,7 @@ def is_behind(gate: Gate, task: Any, now: Moment) -> ColumnElement[bool]:
     """
     started, waiting = tasks.alias(), tasks.alias()
     mine = tuple_(place_if_resumed(gate, task, now), task.c.id)
-    ahead_started = exists(
+    ahead_started: ColumnElement[bool] = exists(
         select(started.c.id).where(
             started.c.repo == task.c.repo,
             is_past_entry(started),
@@ -160,7 +153,8 @@ def is_behind(gate: Gate, task: Any, now: Moment) -> ColumnElement[bool]:
             tuple_(waiting.c.rank, waiting.c.id) < tuple_(task.c.rank, task.c.id),
         )
     )
-    return or_(ahead_started, and_(at_or_before_entry(task), ahead_waiting))
+    behind: ColumnElement[bool] = or_(ahead_started, and_(at_or_before_entry(task), ahead_waiting))
+    return behind
 
 
 def head(gate: Gate, repo: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -189,7 +183,8 @@ def _freeze(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]
 
 
 def _paused(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
-    return task.c.paused_at.is_(None)
+    not_parked: ColumnElement[bool] = task.c.paused_at.is_(None)
+    return not_parked
 
 
 def _dependency(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
@@ -202,7 +197,8 @@ def _active_task(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[
 
 
 def _backoff(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
-    return job.c.available_at <= at(now)
+    is_due: ColumnElement[bool] = job.c.available_at <= at(now)
+    return is_due
 
 
 Build = Callable[[Gate, Any, Any, Moment], ColumnElement[bool]]
@@ -279,50 +275,18 @@ def build_claim_clause(
     return and_(true(), *clauses(gate, now, job, task).values())
 
 
-# --- never wedge ------------------------------------------------------------------------------
-
-
-def probe(conn: Connection, gate: Gate, now: Moment) -> Gate:
-    """The gate without the clauses that cannot be evaluated, each of them logged and counted."""
-    broken = {name for name in CLAUSES if not _answers(conn, gate, name, now)}
-    for name in sorted(broken - gate.degraded):
-        log.warning("gate.fallback", clause=name)
-    return replace(gate, degraded=gate.degraded | broken)
-
-
-def _answers(conn: Connection, gate: Gate, name: str, now: Moment) -> bool:
-    alone = replace(gate, degraded=frozenset(CLAUSES) - {name})
-    try:
-        condition = clauses(alone, now)[name]
-        with conn.begin_nested():
-            conn.execute(select(condition).select_from(_job_of_task()).limit(1)).all()
-    except DBAPIError as error:
-        if not is_broken_query(error):
-            raise
-        return False
-    except Exception:
-        log.exception("gate.clause_unbuildable", clause=name)
-        return False
-    return True
-
-
-def count_fallbacks(conn: Connection, gate: Gate) -> None:
-    """Add one to `orch_gate_fallback_total` for each clause that was left out."""
-    for name in sorted(gate.degraded):
-        ledger.count(conn, "gate_fallback", name)
-
-
 # --- consumers --------------------------------------------------------------------------------
 
 
-def _job_of_task() -> Any:
+def job_of_task() -> Any:
+    """Jobs beside their tasks: what every clause speaks of."""
     return jobs.join(tasks, tasks.c.id == jobs.c.task_id)
 
 
 def snapshot(gate: Gate, now: Moment, *columns: Any) -> Select[Any]:
     """Queued jobs with every clause as a labelled column, besides the columns asked for."""
     shown = [condition.label(f"open:{name}") for name, condition in clauses(gate, now).items()]
-    return select(*columns, *shown).select_from(_job_of_task()).where(QUEUED)
+    return select(*columns, *shown).select_from(job_of_task()).where(QUEUED)
 
 
 def failing(row: Any) -> list[str]:

@@ -147,5 +147,3 @@ def _tell(conn: Connection, now: Moment, kind: str, rows: list[Any], actor: str)
         data={"depends_on": before.work_item_id},
     )
     ledger.wake(conn, now, [task.repo])
-
-

@@ -136,7 +136,7 @@ def _keep_alive(name: str, served: str, concurrency: int) -> None:
 
 @signals.worker_shutting_down.connect(weak=False)
 def _shutting_down(how: str = "", **_: Any) -> None:
-    """Warm: running agents end in their own time. Anything harder: they are stopped, handed back."""
+    """Warm: agents end in their own time. Anything harder: they are stopped, handed back."""
     if how.lower() != "warm":
         _leaving.value = 1
 

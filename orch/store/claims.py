@@ -26,6 +26,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import serial_gate, stages
+from orch.jobs import JobEvent
 from orch.ports import Claim
 from orch.serial_gate import Gate
 from orch.store import ledger
@@ -46,8 +47,8 @@ class Claimed:
 def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
     """Queued jobs of the repos bound as `repos` that every clause lets through.
 
-    In a serialised repo only the head can pass, so the walk goes repo by repo to its head, by index;
-    the clauses then decide.
+    In a serialised repo only the head can pass, so the walk goes from repo to head by index; the
+    clauses then decide.
     """
     head_only = and_(
         serial_gate.is_serialised(gate, jobs),
@@ -82,7 +83,7 @@ def _everything_is_serialised(gate: Gate) -> bool:
     )
 
 
-def claim(
+def claim(  # noqa: PLR0913 - a claim's terms, told by name
     conn: Connection,
     gate: Gate,
     names: Sequence[str],
@@ -177,10 +178,8 @@ def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) 
 def claim_next_job(
     conn: Connection, agent: str, now: Moment, token: str, gate: Gate = serial_gate.DEFAULT
 ) -> Claimed | None:
-    """Claim the oldest job of one agent that the gate lets start anywhere; None if there is none."""
-    names = list(
-        conn.scalars(select(jobs.c.repo).where(QUEUED, jobs.c.agent == agent).distinct())
-    )
+    """Claim the oldest job of one agent that the gate lets start anywhere, or None."""
+    names = list(conn.scalars(select(jobs.c.repo).where(QUEUED, jobs.c.agent == agent).distinct()))
     lock_repos(conn, names)
     return next(iter(claim(conn, gate, names, {agent: 1}, now, token=token)), None)
 
@@ -272,9 +271,9 @@ def release(
     delay: float = 0,
     actor: str = "orch",
 ) -> RowMapping | None:
-    """Give a claim back uncounted, `delay` seconds from now at the earliest. None if it was not ours."""
+    """Give a claim back uncounted, to start in `delay` seconds. None if it was not ours."""
     job = ledger.move_job(
-        conn, "release", *_held(claim), **_unclaimed(now), available_at=later(now, delay)
+        conn, "release", *_held(claim), **_unclaimed(), available_at=later(now, delay)
     )
     if job is None:
         ledger.count(conn, "stale_writes", "release")
@@ -285,9 +284,9 @@ def release(
 
 
 def finish(
-    conn: Connection, claim: Claim, now: Moment, event: Any, **facts: Any
+    conn: Connection, claim: Claim, now: Moment, event: JobEvent, **facts: Any
 ) -> RowMapping | None:
-    """End a running job as succeeded, failed or cancelled. None, and counted, if it was not ours."""
+    """End a job as succeeded, failed or cancelled. None, and counted, if it was not ours."""
     job = ledger.move_job(conn, event, *_held(claim), finished_at=at(now), **facts)
     if job is None:
         ledger.count(conn, "stale_writes", "finish")
@@ -295,7 +294,7 @@ def finish(
 
 
 def overdue(now: Moment, lease: float = 60) -> ColumnElement[bool]:
-    """A live job whose lease is over; one written by hand without a lease is measured by its start."""
+    """A live job whose lease is over; one written by hand without one is measured by its start."""
     return and_(
         LIVE,
         or_(
@@ -311,7 +310,7 @@ def overdue(now: Moment, lease: float = 60) -> ColumnElement[bool]:
 def requeue_overdue(
     conn: Connection, job: RowMapping, now: Moment, *, lease: float = 60
 ) -> RowMapping | None:
-    """Return one overdue job to its old place; an attempt is spent only if its agent had started."""
+    """Return an overdue job to its old place; an attempt is spent only if its agent started."""
     was_running = job["status"] == "running"
     back = ledger.move_job(
         conn,
@@ -320,7 +319,7 @@ def requeue_overdue(
         jobs.c.status == job["status"],
         jobs.c.claim_token.is_not_distinct_from(job["claim_token"]),
         overdue(now, lease),
-        **_unclaimed(now),
+        **_unclaimed(),
         attempt=jobs.c.attempt + (1 if was_running and job["stop_requested"] is None else 0),
     )
     if back is not None:
@@ -329,7 +328,29 @@ def requeue_overdue(
     return back
 
 
-def _unclaimed(now: Moment) -> dict[str, Any]:
+def end_overdue(
+    conn: Connection, job: RowMapping, now: Moment, event: JobEvent, failure: str
+) -> bool:
+    """End an overdue job for good, by `cancel` or `fail`. False if it moved meanwhile."""
+    ended = ledger.move_job(
+        conn,
+        event,
+        jobs.c.id == job["id"],
+        jobs.c.status == job["status"],
+        jobs.c.claim_token.is_not_distinct_from(job["claim_token"]),
+        finished_at=at(now),
+        failure=failure,
+    )
+    if ended is None:
+        return False
+    after = ended["status"]
+    why = "its lease was over"
+    _tell(conn, now, f"job.{after}", ended, job["status"], after, reason=why)
+    ledger.wake(conn, now, [job["repo"]])
+    return True
+
+
+def _unclaimed() -> dict[str, Any]:
     return {
         "claim_token": None,
         "claimed_at": None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import String, Connection, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, String, and_, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch.store import ledger
@@ -46,9 +46,7 @@ def frozen(
         held = in_force(freeze, now)
         if task_id is None:
             return held
-        return and_(
-            held, or_(freeze.c.allow_task_id.is_(None), freeze.c.allow_task_id != task_id)
-        )
+        return and_(held, or_(freeze.c.allow_task_id.is_(None), freeze.c.allow_task_id != task_id))
 
     # Two probes and not one OR: the first is an index seek, and globs are few.
     return or_(
@@ -64,7 +62,7 @@ def matching_repos(conn: Connection, pattern: str) -> list[str]:
     return list(conn.scalars(select(repos.c.name).where(matches(repos.c.name, literal(pattern)))))
 
 
-def set_repo_freeze(
+def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
     conn: Connection,
     repo: str | None,
     reason: str,

@@ -59,7 +59,7 @@ class DatabaseTime(FunctionElement[datetime]):
 
 @compiles(DatabaseTime, "postgresql")
 def _on_postgresql(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) -> str:
-    # statement_timestamp() and not clock_timestamp(): a volatile function cannot bound an index scan.
+    # Not clock_timestamp(): a volatile function cannot bound an index scan.
     if not len(element.clauses):
         return "statement_timestamp()"
     seconds = compiler.process(element.clauses, **kw)

@@ -45,7 +45,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
-    """`column IN (…)` with literals: SQLite proves a partial index only from the index's own words."""
+    """`column IN (…)` with literals: SQLite proves a partial index only by its own words."""
     return column.in_([literal_column(f"'{value}'") for value in values])
 
 
@@ -189,9 +189,7 @@ repo_freeze = Table(
 )
 _freeze = repo_freeze.c
 _index("uq_repo_freeze_active", _freeze.repo, where=_freeze.cleared_at.is_(None), unique=True)
-_index(
-    "ix_repo_freeze_glob", _freeze.is_glob, where=_freeze.cleared_at.is_(None) & _freeze.is_glob
-)
+_index("ix_repo_freeze_glob", _freeze.is_glob, where=_freeze.cleared_at.is_(None) & _freeze.is_glob)
 _index("ix_repo_freeze_expires", _freeze.expires_at, where=_freeze.cleared_at.is_(None))
 
 events = Table(

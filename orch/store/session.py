@@ -7,18 +7,21 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select, text
+from sqlalchemy import Connection as Connection
+from sqlalchemy import Engine, bindparam, create_engine, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import RowMapping, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from orch.errors import ConfigError, StoreUnavailable
+from orch.errors import ConfigError, LostRace, StoreUnavailable
 from orch.store import schema
 from orch.store.schema import repos
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
+Row = RowMapping
+"""One row, read by column name."""
 
 ATTEMPTS: Final = 6
 """How often a transaction is begun again after losing a lock, a deadlock or the connection."""
@@ -31,7 +34,7 @@ _DEPENDENCY_LOCK: Final = 0x6F726368
 
 
 class Store:
-    """One database. `write` runs a unit of work under the database's write rules; `read` only looks.
+    """One database. `write` runs a unit of work under its write rules; `read` only looks.
 
     SQLite writes begin with BEGIN IMMEDIATE (a plain BEGIN cannot be upgraded under load) and a
     second, deferred engine serves readers, so that no page ever waits for a writer.
@@ -58,7 +61,7 @@ class Store:
         """Run `work` in one write transaction, from the start again when it lost a lock.
 
         `work` must therefore do nothing but talk to the store. Raises StoreUnavailable when the
-        database stays away.
+        database stays away, and LostRace when the law of one live serialised job refused.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -153,6 +156,8 @@ def _worth_another_try(error: DBAPIError) -> bool:
 
 
 def _translated(error: DBAPIError) -> Exception:
+    if isinstance(error, IntegrityError) and _broke_the_law(error):
+        return LostRace("Another process holds this repo's turn.")
     away = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
     if away and not is_broken_query(error):
         return StoreUnavailable(f"The task store does not answer: {error.orig}")
@@ -160,7 +165,7 @@ def _translated(error: DBAPIError) -> Exception:
 
 
 def is_broken_query(error: DBAPIError) -> bool:
-    """Whether the statement itself could not be evaluated, as opposed to a database that is away."""
+    """Whether the statement could not be evaluated, as opposed to a database that is away."""
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return str(state)[:2] in ("22", "42", "55", "XX")
@@ -169,7 +174,7 @@ def is_broken_query(error: DBAPIError) -> bool:
     )
 
 
-def broke_the_law(error: IntegrityError) -> bool:
+def _broke_the_law(error: IntegrityError) -> bool:
     """Whether a second live serialised job of one repo was refused: a lost race, nothing else."""
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is not None:

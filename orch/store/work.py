@@ -6,15 +6,16 @@ change, and leave sentences and status codes to their callers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from orch import stages
 from orch.store import ledger
 from orch.store.moments import Moment, at, later
-from orch.store.schema import LIVE, OPEN, QUEUED, among, jobs, tasks
+from orch.store.schema import LIVE, OPEN, QUEUED, among, jobs, repo_freeze, repos, tasks
 from orch.store.session import lock_repos
 
 
@@ -22,6 +23,11 @@ def task_by_work_item(conn: Connection, work_item_id: str) -> RowMapping | None:
     """The task of this work item, or None."""
     statement = select(tasks).where(tasks.c.work_item_id == work_item_id)
     return conn.execute(statement).mappings().one_or_none()
+
+
+def task_by_id(conn: Connection, task_id: int) -> RowMapping:
+    """The task with this id, which must exist."""
+    return conn.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one()
 
 
 def locked_task(conn: Connection, task_id: int | None) -> RowMapping | None:
@@ -32,7 +38,7 @@ def locked_task(conn: Connection, task_id: int | None) -> RowMapping | None:
     if repo is None:
         return None
     lock_repos(conn, [repo])
-    return conn.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one()
+    return task_by_id(conn, task_id)
 
 
 def create_task(
@@ -50,7 +56,22 @@ def create_task(
     return row
 
 
-def enqueue_job(
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be queued: one attempt of one task at one stage."""
+
+    task_id: int
+    repo: str
+    stage: str
+    agent: str
+    attempt: int = 1
+    delay: float = 0
+    """Seconds before it may start."""
+    payload: dict[str, Any] = field(default_factory=dict)
+    actor: str = "orch"
+
+
+def enqueue_job(  # noqa: PLR0913 - a name and order kept from the first generation
     conn: Connection,
     agent: str,
     repo: str,
@@ -58,8 +79,6 @@ def enqueue_job(
     task_id: int | None,
     now: Moment,
     *,
-    attempt: int = 1,
-    delay: float = 0,
     actor: str = "orch",
 ) -> int | None:
     """Queue one job of a task and wake its repo; the job's id.
@@ -70,42 +89,36 @@ def enqueue_job(
     task = locked_task(conn, task_id)
     if task is None or task["repo"] != repo or task["stage"] in stages.TERMINAL:
         return None
-    open_job = conn.scalar(select(jobs.c.id).where(jobs.c.task_id == task_id, OPEN))
+    open_job = open_job_id(conn, task["id"])
     if open_job is not None:
-        return int(open_job)
+        return open_job
     stage = _entered_stage(conn, now, task)
-    return insert_job(
-        conn, now, task_id, repo, stage, agent, attempt=attempt, delay=delay,
-        payload=payload or {}, actor=actor,
-    )  # fmt: skip
+    job = NewJob(task["id"], repo, stage, agent, payload=payload or {}, actor=actor)
+    return insert_job(conn, now, job)
 
 
-def insert_job(
-    conn: Connection,
-    now: Moment,
-    task_id: Any,
-    repo: str,
-    stage: str,
-    agent: str,
-    *,
-    attempt: int = 1,
-    delay: float = 0,
-    payload: dict[str, Any] | None = None,
-    actor: str = "orch",
-) -> int:
+def open_job_id(conn: Connection, task_id: int) -> int | None:
+    """The id of the task's one open job, if it has one."""
+    return conn.scalar(select(jobs.c.id).where(jobs.c.task_id == task_id, OPEN))
+
+
+def insert_job(conn: Connection, now: Moment, new: NewJob) -> int:
     """Write the job row, its event and the repo's mark; the caller holds the repo's lock."""
-    available = later(now, delay) if delay else at(now)
-    values = {"agent": agent, "repo": repo, "task_id": task_id, "stage": stage, "attempt": attempt}
-    job_id: int = conn.execute(
-        insert(jobs)
-        .values(**values, payload=payload or {}, created_at=at(now), available_at=available)
-        .returning(jobs.c.id)
-    ).scalar_one()
-    told = {"task_id": task_id, "job_id": job_id, "repo": repo, "actor": actor}
-    ledger.record(
-        conn, now, "job.queued", **told, to_state="queued", data={"stage": stage, "agent": agent}
-    )
-    ledger.wake(conn, now, [repo], delay)
+    values = {
+        "agent": new.agent,
+        "repo": new.repo,
+        "task_id": new.task_id,
+        "stage": new.stage,
+        "attempt": new.attempt,
+        "payload": new.payload,
+        "created_at": at(now),
+        "available_at": later(now, new.delay) if new.delay else at(now),
+    }
+    job_id: int = conn.execute(insert(jobs).values(**values).returning(jobs.c.id)).scalar_one()
+    told = {"task_id": new.task_id, "job_id": job_id, "repo": new.repo, "actor": new.actor}
+    data = {"stage": new.stage, "agent": new.agent, "attempt": new.attempt}
+    ledger.record(conn, now, "job.queued", **told, to_state="queued", data=data)
+    ledger.wake(conn, now, [new.repo], new.delay)
     return job_id
 
 
@@ -120,7 +133,7 @@ def _entered_stage(conn: Connection, now: Moment, task: RowMapping) -> str:
     return entered
 
 
-def set_task_paused(
+def set_task_paused(  # noqa: PLR0913 - who, why, until when: a pause's own facts
     conn: Connection,
     task_id: int | None,
     now: Moment,
@@ -162,9 +175,7 @@ def clear_task_paused(
     if task is None or task["paused_at"] is None:
         return False
     cleared = {"paused_at": None, "paused_by": None, "paused_reason": None, "paused_until": None}
-    conn.execute(
-        update(tasks).where(tasks.c.id == task_id).values(**cleared, admitted_at=at(now))
-    )
+    conn.execute(update(tasks).where(tasks.c.id == task_id).values(**cleared, admitted_at=at(now)))
     told = {"repo": task["repo"], "actor": actor, "reason": reason}
     ledger.record(conn, now, "task.resumed", task_id=task_id, **told)
     ledger.wake(conn, now, [task["repo"]])
@@ -245,3 +256,20 @@ def make_due(conn: Connection, task_id: int, now: Moment) -> bool:
         .values(available_at=at(now))
     )
     return bool(hurried.rowcount)
+
+
+def count_rework(conn: Connection, task_id: int) -> None:
+    """Spend one rework of the task's budget."""
+    conn.execute(update(tasks).where(tasks.c.id == task_id).values(reworks=tasks.c.reworks + 1))
+
+
+def forgive_reworks(conn: Connection, task_id: int) -> None:
+    """Give the task its whole rework budget back."""
+    conn.execute(update(tasks).where(tasks.c.id == task_id).values(reworks=0))
+
+
+def is_repo_known(conn: Connection, repo: str) -> bool:
+    """Whether a repo of this name, or a freeze of this name or glob, has ever been seen."""
+    known = select(repos.c.name).where(repos.c.name == repo)
+    frozen = select(repo_freeze.c.id).where(repo_freeze.c.repo == repo)
+    return bool(conn.scalar(select(exists(known) | exists(frozen))))

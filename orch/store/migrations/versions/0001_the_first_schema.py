@@ -19,7 +19,7 @@ depends_on = None
 
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-# Programs that write tasks and jobs by hand do not write `repos`, and every repo needs its lock row.
+# Programs that write tasks and jobs by hand do not write `repos`; every repo needs its lock row.
 KNOW_REPOS = {
     "postgresql": (
         """CREATE FUNCTION orch_know_repo() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -165,7 +165,8 @@ def upgrade() -> None:
         ["repo", sa.text("coalesce(admitted_at, created_at)"), "id"],
         unique=False,
         **where(
-            "stage IN ('architecture', 'development', 'review', 'testing', 'deploy-staging', 'deploy')"
+            "stage IN ('architecture', 'development', 'review', 'testing', "
+            "'deploy-staging', 'deploy')"
         ),
     )
     op.create_table(

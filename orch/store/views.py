@@ -1,0 +1,274 @@
+"""What the read models ask of the store: lanes, holders, blockers, agents; each as one statement.
+
+The clauses come from the gate as they are. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy.engine import RowMapping
+
+from orch import serial_gate, stages
+from orch.serial_gate import Gate
+from orch.store import fleet, freezes
+from orch.store.moments import Moment, at
+from orch.store.schema import (
+    LIVE,
+    QUEUED,
+    agents,
+    among,
+    job_deps,
+    jobs,
+    repo_freeze,
+    repos,
+    tasks,
+    workers,
+)
+
+COLUMNS: Final = (
+    jobs.c.id.label("job_id"),
+    jobs.c.agent,
+    jobs.c.repo,
+    jobs.c.attempt,
+    jobs.c.available_at,
+    jobs.c.created_at.label("queued_at"),
+    tasks.c.id.label("task_id"),
+    tasks.c.work_item_id,
+    tasks.c.title,
+    tasks.c.stage,
+    tasks.c.rank,
+    tasks.c.paused_at,
+    tasks.c.paused_by,
+    tasks.c.paused_reason,
+    tasks.c.paused_until,
+)
+
+
+def moment(conn: Connection, now: Moment) -> Any:
+    """The moment itself, read from the database's clock where that is what `now` is."""
+    return conn.scalar(select(at(now).label("now")))
+
+
+def busy_repos(conn: Connection, most: int) -> list[str]:
+    """Repos where something waits, runs, is parked or is frozen, by name."""
+    busy = select(jobs.c.repo).where(or_(QUEUED, LIVE)).distinct().order_by(jobs.c.repo)
+    names = list(conn.scalars(busy.limit(most)))
+    parked = select(tasks.c.repo).where(tasks.c.paused_at.is_not(None)).distinct()
+    held = select(repo_freeze.c.repo).where(
+        repo_freeze.c.cleared_at.is_(None), ~repo_freeze.c.is_glob
+    )
+    more = [*conn.scalars(parked.limit(most)), *conn.scalars(held.limit(most))]
+    return sorted(dict.fromkeys([*names, *more]))
+
+
+def waiting_rows(
+    conn: Connection, gate: Gate, now: Moment, names: Sequence[str], limit: int
+) -> list[RowMapping]:
+    """The first waiting jobs of each repo, in the order in which the gate would admit them."""
+    if not names:
+        return []
+    order = (
+        case((serial_gate.is_past_entry(tasks), 0), else_=1),
+        case((serial_gate.is_past_entry(tasks), serial_gate.place_if_resumed(gate, tasks, now))),
+        tasks.c.rank,
+        tasks.c.id,
+    )
+    turn = func.row_number().over(partition_by=jobs.c.repo, order_by=order)
+    first = (
+        select(jobs.c.id.label("id"), turn.label("turn"))
+        .select_from(jobs.join(tasks, tasks.c.id == jobs.c.task_id))
+        .where(QUEUED, jobs.c.repo.in_(list(names)))
+        .subquery()
+    )
+    statement = (
+        serial_gate.snapshot(gate, now, *COLUMNS)
+        .join(first, first.c.id == jobs.c.id)
+        .where(first.c.turn <= limit)
+        .order_by(jobs.c.repo, first.c.turn)
+    )
+    return list(conn.execute(statement).mappings())
+
+
+def paused_rows(conn: Connection, names: Sequence[str], limit: int) -> list[RowMapping]:
+    """The first parked tasks of each of these repos."""
+    columns = (
+        tasks.c.id.label("task_id"),
+        tasks.c.work_item_id,
+        tasks.c.repo,
+        tasks.c.stage,
+        tasks.c.title,
+        tasks.c.paused_at,
+        tasks.c.paused_by,
+        tasks.c.paused_reason,
+        tasks.c.paused_until,
+    )
+    turn = func.row_number().over(partition_by=tasks.c.repo, order_by=tasks.c.id)
+    first = (
+        select(*columns, turn.label("turn"))
+        .where(tasks.c.paused_at.is_not(None), tasks.c.repo.in_(list(names)))
+        .subquery()
+    )
+    statement = select(first).where(first.c.turn <= limit).order_by(first.c.task_id)
+    return list(conn.execute(statement).mappings())
+
+
+def waiting_counts(conn: Connection, names: Sequence[str]) -> dict[str, int]:
+    """How many jobs wait in each of these repos."""
+    counted = (
+        select(jobs.c.repo, func.count())
+        .where(QUEUED, jobs.c.repo.in_(list(names)))
+        .group_by(jobs.c.repo)
+    )
+    return dict(conn.execute(counted).tuples().all())
+
+
+def similar_work_items(conn: Connection, work_item_id: str, most: int = 3) -> list[str]:
+    """Known work items that look like this one, newest first."""
+    stem = work_item_id.rstrip("0123456789") or work_item_id[:1]
+    like = (
+        select(tasks.c.work_item_id)
+        .where(tasks.c.work_item_id.startswith(stem, autoescape=True))
+        .order_by(tasks.c.id.desc())
+        .limit(most)
+    )
+    return list(conn.scalars(like))
+
+
+def waiting_row(conn: Connection, gate: Gate, now: Moment, task_id: int) -> RowMapping | None:
+    """The queued job of one task, as the gate's snapshot has it."""
+    statement = serial_gate.snapshot(gate, now, *COLUMNS).where(tasks.c.id == task_id)
+    return conn.execute(statement).mappings().one_or_none()
+
+
+def live_jobs(conn: Connection, names: Sequence[str]) -> list[RowMapping]:
+    """Live jobs of these repos, longest held first."""
+    statement = (
+        select(
+            jobs.c.id.label("job_id"),
+            jobs.c.repo,
+            jobs.c.agent,
+            jobs.c.status,
+            jobs.c.attempt,
+            jobs.c.worker,
+            jobs.c.claimed_at.label("since"),
+            jobs.c.started_at,
+            jobs.c.lease_until,
+            jobs.c.stop_requested,
+            tasks.c.id.label("task_id"),
+            tasks.c.work_item_id,
+            tasks.c.stage,
+            tasks.c.paused_at,
+        )
+        .join(tasks, tasks.c.id == jobs.c.task_id)
+        .where(LIVE, jobs.c.repo.in_(list(names)))
+        .order_by(jobs.c.claimed_at, jobs.c.id)
+    )
+    return list(conn.execute(statement).mappings())
+
+
+def heads(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMapping]:
+    """The first contender of each of these repos, with its queued job if it has one."""
+    if not names:
+        return []
+    head = serial_gate.head(gate, repos.c.name)
+    source = repos.join(tasks, tasks.c.id == head).outerjoin(
+        jobs, and_(jobs.c.task_id == tasks.c.id, jobs.c.status == "queued")
+    )
+    since = serial_gate.place(tasks).label("since")
+    statement = (
+        select(
+            repos.c.name.label("repo"),
+            tasks.c.id.label("task_id"),
+            tasks.c.work_item_id,
+            tasks.c.stage,
+            jobs.c.agent,
+            jobs.c.id.label("job_id"),
+            jobs.c.status,
+            since,
+        )
+        .select_from(source)
+        .where(repos.c.name.in_(list(names)))
+    )
+    return list(conn.execute(statement).mappings())
+
+
+def freezes_of(conn: Connection, now: Moment, names: Sequence[str]) -> list[RowMapping]:
+    """Freezes in force over these repos, one row per repo and freeze, oldest first."""
+    allowed = tasks.alias()
+    statement = (
+        select(
+            repos.c.name.label("covered"),
+            repo_freeze,
+            allowed.c.work_item_id.label("allowed_work_item"),
+        )
+        .select_from(
+            repos.join(repo_freeze, freezes.covers(repo_freeze, repos.c.name)).outerjoin(
+                allowed, allowed.c.id == repo_freeze.c.allow_task_id
+            )
+        )
+        .where(repos.c.name.in_(list(names)), freezes.in_force(repo_freeze, now))
+        .order_by(repo_freeze.c.frozen_at, repo_freeze.c.id)
+    )
+    return list(conn.execute(statement).mappings())
+
+
+def unfinished_before(conn: Connection, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
+    """Per dependent task the predecessors that are not over."""
+    found: dict[int, list[RowMapping]] = defaultdict(list)
+    if task_ids:
+        statement = (
+            select(
+                job_deps.c.task_id.label("dependent"), job_deps.c.created_at.label("since"), tasks
+            )
+            .join(tasks, tasks.c.id == job_deps.c.depends_on_task_id)
+            .where(
+                job_deps.c.task_id.in_(list(task_ids)),
+                ~among(tasks.c.stage, sorted(stages.TERMINAL)),
+            )
+            .order_by(tasks.c.id)
+        )
+        for row in conn.execute(statement).mappings():
+            found[row["dependent"]].append(row)
+    return found
+
+
+def agents_now(conn: Connection, now: Moment, stale: float) -> dict[str, dict[str, Any]]:
+    """Per agent: its live jobs, the slots of its live workers, how many those are."""
+    known: dict[str, dict[str, Any]] = {
+        name: {"live": 0, "slots": 0, "workers": 0, "suspended_until": None}
+        for name in stages.AGENTS
+    }
+    fleet_rows = conn.execute(
+        select(workers.c.queue, func.sum(workers.c.concurrency), func.count())
+        .where(fleet.is_alive(now, stale), workers.c.queue != stages.CONTROL_QUEUE)
+        .group_by(workers.c.queue)
+    )
+    for queue, slots, count in fleet_rows:
+        entry = known.setdefault(queue.removeprefix("agent."), {"live": 0, "suspended_until": None})
+        entry |= {"slots": int(slots), "workers": count}
+    live = select(jobs.c.agent, func.count()).where(LIVE).group_by(jobs.c.agent)
+    for agent, count in conn.execute(live):
+        known.setdefault(agent, {"slots": 0, "workers": 0, "suspended_until": None})["live"] = count
+    for name, until in conn.execute(select(agents.c.name, agents.c.suspended_until)):
+        known.setdefault(name, {"live": 0, "slots": 0, "workers": 0})["suspended_until"] = until
+    return known
+
+
+def overview(conn: Connection, gate: Gate) -> list[RowMapping]:
+    """Per repo with waiting jobs: how many, since when, whose turn it is; for a first page."""
+    counted = (
+        select(
+            jobs.c.repo.label("repo"),
+            func.count().label("waiting"),
+            func.min(jobs.c.created_at).label("oldest"),
+        )
+        .where(QUEUED)
+        .group_by(jobs.c.repo)
+        .subquery()
+    )
+    head = serial_gate.head(gate, counted.c.repo).label("head_task_id")
+    return list(conn.execute(select(counted, head).order_by(counted.c.repo)).mappings())
