@@ -15,7 +15,7 @@ _settings = load_settings()
 _patience = _settings.broker_socket_timeout
 
 # --- the broker
-broker_url: str = _settings.broker_url.get_secret_value()
+broker_url: str = _settings.doorbell_url
 broker_transport_options: dict[str, Any] = {
     # Without a time-out, worker and beat wait for ever on a connection whose other end is gone.
     # It must be longer than the one second for which a worker's BRPOP blocks.

@@ -38,6 +38,14 @@ def build_line(settings: Settings, queue: JobQueue, store: Store | None = None) 
     )
 
 
+def build_queue(settings: Settings) -> JobQueue:
+    """The doorbell of a process that rings and runs no tasks itself: the web, the command line."""
+    # Here, because loading Celery takes longer than most answers of the command line.
+    from orch.adapters.celery_queue import CeleryQueue, ringing_app
+
+    return CeleryQueue(ringing_app(settings.doorbell_url, settings.broker_prefix))
+
+
 def build_gate(settings: Settings) -> Gate:
     """The rule under the switches of these settings."""
     switches = {name: getattr(settings, name) for name in Layers.__dataclass_fields__}

@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -21,6 +22,11 @@ from orch.stages import AGENTS
 PREFIX: Final = "ORCH_"
 SECRETS: Final = frozenset({"database_url", "broker_url"})
 """Settings whose value may hold a password: masked whenever settings are shown."""
+
+BROKER_NOTE: Final = "broker.url"
+"""File in the data folder in which `orch up` notes where its broker is while it runs."""
+HERE: Final = "{here}"
+"""In an agent's settings: the folder of orch.toml, so that scripts may lie beside it."""
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
 
@@ -112,6 +118,19 @@ class Settings(BaseModel):
         given = self.database_url.get_secret_value()
         return given or f"sqlite:///{(self.data_dir / 'orch.db').resolve()}"
 
+    @property
+    def broker_is_given(self) -> bool:
+        """Whether somebody named a broker; else `orch up` starts its own."""
+        return "broker_url" in self.model_fields_set
+
+    @property
+    def doorbell_url(self) -> str:
+        """The broker's URL: the one given, else that of the `orch up` in this data folder."""
+        if not self.broker_is_given:
+            with suppress(OSError, UnicodeDecodeError):
+                return (self.data_dir / BROKER_NOTE).read_text(encoding="utf-8").strip()
+        return self.broker_url.get_secret_value()
+
 
 def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
     """Read and validate all settings. Raises ConfigError naming every problem and its place."""
@@ -129,6 +148,12 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
         return Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_all_problems(error, places)) from error
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process of orch that is to have these settings and no others."""
+    given = {f"{PREFIX}{name.upper()}": text for name, text in settings.items()}
+    return agent_base_environment() | given
 
 
 def agent_base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -156,13 +181,14 @@ def env_example() -> str:
             continue
         lines += [
             f"# {known.description}",
-            f"#{PREFIX}{name.upper()}={_default(known.default)}",
+            f"#{PREFIX}{name.upper()}={default_text(known.default)}",
             "",
         ]
     return "\n".join(lines)
 
 
-def _default(value: Any) -> str:
+def default_text(value: Any) -> str:
+    """A default as it is written in the environment."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, bool):
@@ -193,7 +219,25 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
             f"{path.name} holds a password in {', '.join(secrets)}.",
             suggested_fix="Move it to the environment or to .env, which is not committed.",
         )
+    values.update(_located(values.get("agents"), path.parent.resolve()))
     return values
+
+
+def _located(agents: Any, folder: Path) -> dict[str, Any]:
+    """The agents with `{here}` replaced; what is not of the right shape is left to validation."""
+    if not isinstance(agents, dict):
+        return {}
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(HERE, str(folder))
+        if isinstance(value, list):
+            return [fill(each) for each in value]
+        if isinstance(value, dict):
+            return {key: fill(each) for key, each in value.items()}
+        return value
+
+    return {"agents": fill(agents)}
 
 
 def _from_dotenv(path: Path) -> dict[str, str]:

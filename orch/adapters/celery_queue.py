@@ -42,6 +42,15 @@ _BROKER_ERRORS: Final = (KombuError, RedisError, OSError)
 log = structlog.get_logger(__name__)
 
 
+def ringing_app(url: str, prefix: str) -> Celery:
+    """An app with orch's settings that only rings: it knows the names of tasks, and runs none."""
+    app = Celery("orch", config_source="celeryconfig", set_as_current=False)
+    app.conf.broker_url = url
+    options = app.conf.broker_transport_options
+    app.conf.broker_transport_options = {**options, "global_keyprefix": prefix}
+    return app
+
+
 class CeleryQueue:
     """JobQueue on a Celery app's broker; safe to share between threads and to carry over a fork."""
 
