@@ -1,0 +1,240 @@
+"""Writes the pages and drawings that follow from the code, and checks that they still do.
+
+`python -m orch.docs` writes them, `python -m orch.docs --check` names those that are out of step.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from orch import config, jobs, serial_gate, stages
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+NOTE: Final = "<!-- Written by `make docs` from the code. Change the code instead. -->"
+
+
+def stages_page() -> str:
+    """docs/stages.md: stages, tracks, and the states of a job."""
+    rows = [
+        [
+            f"`{stage.name}`",
+            f"`{stage.agent}`" if stage.agent else "–",
+            f"`{stages.queue_of(stage.agent)}`" if stage.agent else "–",
+            ", ".join(f"`{to}`" for to in _reached(stage.name, "start", "pass")) or "–",
+            f"`{stage.rework_to}`" if stage.rework_to else "–",
+            "yes" if stage.name in stages.TERMINAL else "",
+        ]
+        for stage in stages.TABLE
+    ]
+    tracks = [
+        [f"`{name}`", " → ".join([*path, stages.DONE])] for name, path in stages.TRACKS.items()
+    ]
+    moves = [
+        [f"`{before}`", event, f"`{after}`"]
+        for (before, event), after in sorted(jobs.TRANSITIONS.items())
+    ]
+    return "\n".join(
+        [
+            "# Stages and jobs",
+            NOTE,
+            "",
+            "A task moves along these edges and no others; every stage but the last two can also "
+            "be cancelled.",
+            "",
+            "![The stages of a task](img/stages.svg)",
+            "",
+            *_table(["stage", "agent", "queue", "leads to", "rework to", "terminal"], rows),
+            "",
+            "## Tracks",
+            "",
+            *_table(["track", "stages"], tracks),
+            "",
+            "## Jobs",
+            "",
+            "A job is one attempt of one task at one stage. "
+            f"*Live* is {' or '.join(f'`{state}`' for state in jobs.LIVE)}.",
+            "",
+            *_table(["from", "event", "to"], moves),
+            "",
+            f"How a failed job is classed: {', '.join(f'`{each}`' for each in jobs.FAILURES)}.",
+            "",
+            f"What an agent may answer: {', '.join(f'`{each}`' for each in jobs.VERDICTS)}.",
+            "",
+        ]
+    )
+
+
+def gate_page() -> str:
+    """docs/gate.md: the clauses in order, and the switches."""
+    clauses = [
+        [
+            str(place),
+            f"`{name}`",
+            clause.sentence,
+            "closed" if clause.closed else "open",
+            "yes" if clause.standing else "",
+        ]
+        for place, (name, clause) in enumerate(serial_gate.CLAUSES.items(), 1)
+    ]
+    defaults = serial_gate.Layers()
+    switches = [
+        [
+            f"`{name}`",
+            config.default_text(getattr(defaults, name)) or "*(empty)*",
+            str(config.Settings.model_fields[name].description),
+        ]
+        for name in serial_gate.Layers.__dataclass_fields__
+    ]
+    return "\n".join(
+        [
+            "# The serial gate",
+            NOTE,
+            "",
+            "A queued job may be claimed when every clause holds. The first that does not is the "
+            "reason shown; all that do not are listed beside it.",
+            "",
+            "![One lane per repo](img/line.svg)",
+            "",
+            *_table(
+                ["", "clause", "fails when", "if it cannot be evaluated", "asked again at start"],
+                clauses,
+            ),
+            "",
+            "Contenders of a repo stand in this order: those past the entry stage by the time they "
+            "were admitted or resumed, then the others by rank (0 unless promoted) and id. The "
+            "first is the *head*, and only the head may pass `active-task`.",
+            "",
+            "## Switches",
+            "",
+            *_table(["setting", "default", "meaning"], switches),
+            "",
+        ]
+    )
+
+
+def stages_drawing() -> str:
+    """docs/img/stages.svg: the full track as boxes, rework as arcs below."""
+    names = [name for name in stages.STAGES if name != stages.CANCELLED]
+    width, gap, top = 124, 24, 30
+    left = {name: 10 + place * (width + gap) for place, name in enumerate(names)}
+    total = 10 + len(names) * (width + gap)
+    shapes = []
+    for name in names:
+        x, agent = left[name], stages.agent_of(name)
+        shapes.append(_box(x, top, width, 46, name, agent or ""))
+        if name != names[-1]:
+            shapes.append(_arrow(f"M{x + width} {top + 23} h{gap - 6}"))
+    for depth, stage in enumerate(each for each in stages.TABLE if each.rework_to):
+        start = left[stage.name] + width // 2
+        end = left[str(stage.rework_to)] + width // 2 + 10 * depth - 20
+        low = top + 70 + 14 * depth
+        path = f"M{start} {top + 46} V{low} H{end} V{top + 52}"
+        shapes.append(_arrow(path, "rework"))
+    return _svg(total, 190, "The stages of a task, with rework leading back", shapes)
+
+
+def line_drawing() -> str:
+    """docs/img/line.svg: three lanes that show what holds and what waits."""
+    lanes = [
+        ("orch", [("ORCH-123", "developer at work", "live"), ("ORCH-130", "active-task", "wait")]),
+        ("web-shop", [("SHOP-7", "frozen: main is red", "frozen"), ("SHOP-9", "freeze", "frozen")]),
+        ("lib", [("LIB-2", "dependency: ORCH-123", "wait"), ("LIB-3", "may start", "open")]),
+    ]
+    shapes = []
+    for row, (repo, tasks) in enumerate(lanes):
+        y = 14 + row * 66
+        shapes.append(f'<text x="10" y="{y + 28}" class="repo">{repo}</text>')
+        shapes.append(f'<path d="M90 {y + 23} H790" class="lane"/>')
+        for place, (item, why, kind) in enumerate(tasks):
+            shapes.append(_box(110 + place * 230, y, 200, 46, item, why, kind))
+    shapes.append(_box(570, 14, 200, 46, "ORCH-116", "paused: out of the line", "paused"))
+    return _svg(800, 212, "One lane per repo: who holds it, who waits, and why", shapes)
+
+
+def _reached(stage: str, *moves: stages.Move) -> list[str]:
+    edges = stages.STAGE_TRANSITIONS[stage]
+    return [to for move in moves for to in edges.get(move, ())]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def _box(x: int, y: int, width: int, height: int, title: str, note: str, kind: str = "") -> str:  # noqa: PLR0913 - a box's geometry
+    middle = x + width // 2
+    return (
+        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" class="box {kind}"/>'
+        f'<text x="{middle}" y="{y + 20}" class="title">{title}</text>'
+        f'<text x="{middle}" y="{y + 36}" class="note">{note}</text>'
+    )
+
+
+def _arrow(path: str, kind: str = "") -> str:
+    return f'<path d="{path}" class="arrow {kind}" marker-end="url(#tip)"/>'
+
+
+def _svg(width: int, height: int, title: str, shapes: list[str]) -> str:
+    style = (
+        "text{font-family:system-ui,sans-serif;text-anchor:middle;fill:#1f2933}"
+        ".title{font-size:13px;font-weight:600}.note{font-size:11px;fill:#52606d}"
+        ".repo{font-size:14px;font-weight:600;text-anchor:start}"
+        ".box{fill:#f5f7fa;stroke:#7b8794}.live{fill:#c6f7e2;stroke:#147d64}"
+        ".open{fill:#e3f8ff;stroke:#0b69a3}.frozen{fill:#d9e2ec;stroke:#334e68;"
+        "stroke-dasharray:4 3}.paused{fill:#fff3c4;stroke:#b44d12}"
+        ".lane{stroke:#cbd2d9;stroke-width:2}.arrow{fill:none;stroke:#7b8794;stroke-width:1.5}"
+        ".rework{stroke:#ba2525;stroke-dasharray:3 3}"
+    )
+    tip = (
+        '<marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#7b8794"/></marker>'
+    )
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
+            f"<title>{title}</title><style>{style}</style><defs>{tip}</defs>",
+            f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+            *shapes,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "docs/stages.md": stages_page,
+    "docs/gate.md": gate_page,
+    "docs/img/stages.svg": stages_drawing,
+    "docs/img/line.svg": line_drawing,
+    ".env.example": config.env_example,
+}
+
+
+def out_of_step() -> list[str]:
+    """Pages that differ from what the code says now."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != page()
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` say which are out of step; the exit code."""
+    stale = out_of_step()
+    if "--check" in arguments:
+        for name in stale:
+            sys.stderr.write(f"{name} is out of step with the code: run `make docs`.\n")
+        return 1 if stale else 0
+    for name in stale:
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(PAGES[name](), encoding="utf-8")
+        sys.stdout.write(f"wrote {name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
