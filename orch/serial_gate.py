@@ -31,7 +31,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from orch import stages, task_deps
 from orch.store.freezes import clear_repo_freeze, frozen, is_repo_frozen, matches, set_repo_freeze
 from orch.store.moments import Moment, at
-from orch.store.schema import LIVE, QUEUED, among, jobs, tasks
+from orch.store.schema import LIVE, QUEUED, among, beyond, jobs, tasks
 
 __all__ = [
     "clear_repo_freeze",
@@ -85,7 +85,7 @@ def is_contender(gate: Gate, task: Any) -> ColumnElement[bool]:
 
 def is_past_entry(task: Any) -> ColumnElement[bool]:
     """The task's stage is later than the entry stage, and it is not over."""
-    return among(task.c.stage, stages.PAST_ENTRY)
+    return beyond(task.c.stage, stages.NOT_STARTED_OR_OVER)
 
 
 def at_or_before_entry(task: Any) -> ColumnElement[bool]:

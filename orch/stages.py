@@ -54,11 +54,8 @@ DONE: Final = "done"
 CANCELLED: Final = "cancelled"
 TERMINAL: Final[frozenset[str]] = frozenset({DONE, CANCELLED})
 BEFORE_OR_AT_ENTRY: Final[tuple[str, ...]] = (FIRST, ENTRY)
-PAST_ENTRY: Final[tuple[str, ...]] = tuple(
-    stage.name
-    for stage in TABLE
-    if stage.name not in BEFORE_OR_AT_ENTRY and stage.name not in TERMINAL
-)
+# Started is told by what it is not, so that a stage orch does not know is never forgotten.
+NOT_STARTED_OR_OVER: Final[tuple[str, ...]] = (*BEFORE_OR_AT_ENTRY, DONE, CANCELLED)
 
 ENTRY_AGENT: Final[str] = "analyst"
 AGENTS: Final[tuple[str, ...]] = tuple(
@@ -107,8 +104,9 @@ STAGE_TRANSITIONS: Final[dict[str, dict[Move, tuple[str, ...]]]] = {
 
 
 def may_move(from_stage: str, to_stage: str) -> bool:
-    """Whether the table has an edge between the two stages."""
-    return any(to_stage in reached for reached in STAGE_TRANSITIONS[from_stage].values())
+    """Whether the table has an edge between the two; a stage it does not know can be cancelled."""
+    edges = STAGE_TRANSITIONS.get(from_stage, {"cancel": (CANCELLED,)})
+    return any(to_stage in reached for reached in edges.values())
 
 
 def agent_of(stage: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import assert_never
 import structlog
 
 from orch import names, stages
-from orch.errors import BadInput, OrchError, StoreUnavailable
+from orch.errors import BadInput, StoreUnavailable
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.outcomes import Decision, decide
@@ -42,6 +42,17 @@ class Bench:
     """Whether this worker was asked to go: its agent is then stopped, the job handed back."""
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """A turn that is over: what was claimed, how it stood at the start, what came of it."""
+
+    claim: Claim
+    job: Row
+    task: Row
+    result: AgentResult
+    decision: Decision
+
+
 def work_on(line: Line, bench: Bench, claim: Claim) -> str:
     """Start, run and finish one claimed job; what it came to, in one word for the log."""
     started = evaluated(
@@ -50,11 +61,11 @@ def work_on(line: Line, bench: Bench, claim: Claim) -> str:
     if started is None:
         return line.store.write(lambda conn: claims.hand_back(conn, claim, line.now()))
     job, task = started
-    result = _run(line, bench, claim, job, task)
-    decision = decide(result, task["stage"], job["attempt"], task["reworks"], line.limits)
+    result, decision = _turn(line, bench, claim, job, task)
     if decision.next == "fenced":
         return "fenced"  # somebody else's job by now: nothing of it is ours to write
-    settled = line.store.write(lambda conn: _settle(conn, line, claim, job, result, decision))
+    ended = _Ended(claim, job, task, result, decision)
+    settled = line.store.write(lambda conn: _settle(conn, line, ended))
     line.queue.kick()
     return decision.next if settled else "stale"
 
@@ -72,12 +83,24 @@ def _start(line: Line, gate: Gate, bench: Bench, claim: Claim) -> tuple[Row, Row
     return line.store.write(begin)
 
 
-def _run(line: Line, bench: Bench, claim: Claim, job: Row, task: Row) -> AgentResult:
+def _turn(
+    line: Line, bench: Bench, claim: Claim, job: Row, task: Row
+) -> tuple[AgentResult, Decision]:
     try:
         turn = _prepare(bench, claim, job, task)
-    except (OrchError, OSError, KeyError) as error:
-        # One bad row must not stop the worker: the job fails, and its task is parked in the end.
-        return AgentResult("spawn_failed", detail=f"the job cannot be prepared: {error}")
+    except BadInput as error:
+        # A row nobody can work with does not get better by trying again.
+        reason = f"the job cannot be prepared: {error.message}"
+        bad = AgentResult("spawn_failed", detail=reason)
+        return bad, Decision("fail", "park", "spawn_failed", reason=reason)
+    except OSError as error:
+        result = AgentResult("spawn_failed", detail=f"its folders cannot be made: {error}")
+    else:
+        result = _run(line, bench, claim, turn)
+    return result, decide(result, task["stage"], job["attempt"], task["reworks"], line.limits)
+
+
+def _run(line: Line, bench: Bench, claim: Claim, turn: AgentWork) -> AgentResult:
     # Whether this worker is to go is asked often, the store only at every heartbeat.
     beat = min(1.0, line.limits.heartbeat)
     every = max(1, round(line.limits.heartbeat / beat))
@@ -139,40 +162,33 @@ def _renew(line: Line, claim: Claim) -> StopReason | None:
     return "cancelled" if asked == "cancelled" else "paused" if asked else None
 
 
-def _settle(
-    conn: Connection,
-    line: Line,
-    claim: Claim,
-    job: Row,
-    result: AgentResult,
-    decision: Decision,
-) -> bool:
+def _settle(conn: Connection, line: Line, ended: _Ended) -> bool:
     """Write the job's end, its task's move, the next job and the events, all or nothing."""
+    job, decision = ended.job, ended.decision
     lock_repos(conn, [job["repo"]])
     if decision.next == "release":
-        return claims.release(conn, claim, line.now(), reason=decision.reason) is not None
-    ended = _finish(conn, line, claim, result, decision)
-    if ended is None:
+        return claims.release(conn, ended.claim, line.now(), reason=decision.reason) is not None
+    after = _finish(conn, line, ended)
+    if after is None:
         return False
     told = {"task_id": job["task_id"], "repo": job["repo"]}
-    event = f"job.{ended['status']}"
-    moved = {"from_state": "running", "to_state": ended["status"], "reason": decision.reason}
+    moved = {"from_state": "running", "to_state": after["status"], "reason": decision.reason}
     facts = {"failure": decision.failure, "verdict": decision.verdict}
+    event = f"job.{after['status']}"
     ledger.record(conn, line.now(), event, **told, job_id=job["id"], **moved, data=facts)
     task = work.task_by_id(conn, job["task_id"])
-    if task["stage"] in stages.TERMINAL or task["stage"] not in stages.STAGES:
-        ledger.wake(conn, line.now(), [job["repo"]])
-    else:
-        _next(conn, line, job, task, decision)
+    if task["stage"] not in stages.TERMINAL:
+        _next(conn, line, ended, task)
+    # In any case the slot is free, and the repo's line may go on.
+    ledger.wake(conn, line.now(), [job["repo"]])
     return True
 
 
-def _finish(
-    conn: Connection, line: Line, claim: Claim, result: AgentResult, decision: Decision
-) -> Row | None:
+def _finish(conn: Connection, line: Line, ended: _Ended) -> Row | None:
+    result, decision = ended.result, ended.decision
     return claims.finish(
         conn,
-        claim,
+        ended.claim,
         line.now(),
         decision.event,
         failure=decision.failure,
@@ -184,8 +200,12 @@ def _finish(
     )
 
 
-def _next(conn: Connection, line: Line, job: Row, task: Row, decision: Decision) -> None:
-    now = line.now()
+def _next(conn: Connection, line: Line, ended: _Ended, task: Row) -> None:
+    now, decision = line.now(), ended.decision
+    if task["stage"] != ended.task["stage"]:
+        # Somebody moved the task while its agent worked: what the agent did is no longer asked for.
+        _queue(conn, line, task, task["stage"])
+        return
     match decision.next:
         case "advance":
             _move(conn, line, task, stages.after(task["stage"], task["track"]))
@@ -193,15 +213,13 @@ def _next(conn: Connection, line: Line, job: Row, task: Row, decision: Decision)
             work.count_rework(conn, task["id"])
             _move(conn, line, task, decision.rework_to)
         case "retry":
-            work.insert_job(conn, now, _second_try(line, job, task))
+            work.insert_job(conn, now, _second_try(line, ended.job, task))
         case "park":
             work.set_task_paused(conn, task["id"], now, reason=decision.reason)
         case "release" | "fenced" | "nothing":
             pass
         case never:
             assert_never(never)
-    # In any case the slot is free, and the repo's line may go on.
-    ledger.wake(conn, now, [task["repo"]])
 
 
 def _second_try(line: Line, job: Row, task: Row) -> work.NewJob:
@@ -218,6 +236,14 @@ def _move(conn: Connection, line: Line, task: Row, to_stage: str) -> None:
         return
     told = {"from_state": task["stage"], "to_state": to_stage, "repo": task["repo"]}
     ledger.record(conn, now, "task.moved", task_id=task["id"], **told)
-    agent = stages.agent_of(to_stage)
+    _queue(conn, line, task, to_stage)
+
+
+def _queue(conn: Connection, line: Line, task: Row, stage: str) -> None:
+    if stage not in stages.STAGES:
+        reason = f"“{names.shown(stage)}” is not a stage"
+        work.set_task_paused(conn, task["id"], line.now(), reason=reason)
+        return
+    agent = stages.agent_of(stage)
     if agent is not None:
-        work.insert_job(conn, now, work.NewJob(task["id"], task["repo"], to_stage, agent))
+        work.insert_job(conn, line.now(), work.NewJob(task["id"], task["repo"], stage, agent))

@@ -64,7 +64,7 @@ def add_task(
     if conn.scalar(select(repos.c.name).where(repos.c.name == repo)) is None:
         conn.execute(insert(repos).values(name=repo))
     given = {"work_item_id": item, "repo": repo, "stage": stage, "created_at": now}
-    if stage in stages.PAST_ENTRY:
+    if stage not in stages.NOT_STARTED_OR_OVER:
         given["admitted_at"] = now
     task_id: int = conn.execute(
         insert(tasks).values(**(given | more)).returning(tasks.c.id)

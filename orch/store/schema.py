@@ -49,6 +49,11 @@ def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bo
     return column.in_([literal_column(f"'{value}'") for value in values])
 
 
+def beyond(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """`column NOT IN (…)`, with literals for the same reason."""
+    return column.not_in([literal_column(f"'{value}'") for value in values])
+
+
 def _index(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
 
@@ -105,7 +110,13 @@ _index(
     _task.id,
     where=among(_task.stage, stages.BEFORE_OR_AT_ENTRY),
 )
-_index("ix_tasks_started", _task.repo, PLACE, _task.id, where=among(_task.stage, stages.PAST_ENTRY))
+_index(
+    "ix_tasks_started",
+    _task.repo,
+    PLACE,
+    _task.id,
+    where=beyond(_task.stage, stages.NOT_STARTED_OR_OVER),
+)
 _index("ix_tasks_paused", _task.repo, _task.id, where=_task.paused_at.is_not(None))
 _index("ix_tasks_paused_until", _task.paused_until, where=_task.paused_until.is_not(None))
 
