@@ -89,6 +89,9 @@ class Settings(BaseModel):
     task_deps_enabled: bool = Field(True, description="Off: dependencies are ignored.")
     web_host: str = Field("127.0.0.1", description="Address the web app binds to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the web app; 0 picks one.")
+    web_names: tuple[str, ...] = Field(
+        (), description="Comma-separated host names the web app answers to, besides its address."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least important events that are logged."
     )
@@ -97,7 +100,7 @@ class Settings(BaseModel):
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
 
-    @field_validator("serial_gate_repos", mode="before")
+    @field_validator("serial_gate_repos", "web_names", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

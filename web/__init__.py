@@ -1,0 +1,78 @@
+"""The web app: orch's use cases over HTTP. Pages for people will stand beside the API here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
+
+from orch.clock import Clock, utc_now
+from orch.config import Settings
+from orch.line import Line
+from web import problems
+from web.given import BODY_LIMIT
+from web.routes import Desk
+from web.streams import Streams
+
+ON_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "[::1]")
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'",
+    "Cache-Control": "no-store",
+}
+"""On every answer that does not say otherwise itself."""
+
+
+class _Json(DefaultJSONProvider):
+    """Times as ISO 8601 in UTC, keys in the order in which they were written."""
+
+    sort_keys = False
+
+    @staticmethod
+    def default(value: Any) -> Any:
+        """What JSON has no word for."""
+        if isinstance(value, datetime):
+            return value.isoformat().replace("+00:00", "Z")
+        return DefaultJSONProvider.default(value)
+
+
+def create_app(
+    line: Line,
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    streams: Streams | None = None,
+) -> Flask:
+    """The app on a line that is ready. It opens no session of its own and reads no environment."""
+    from web.api import ROUTES
+
+    app = Flask("web", static_folder=None, template_folder=None)
+    app.json = _Json(app)
+    app.config.update(
+        MAX_CONTENT_LENGTH=BODY_LIMIT,
+        MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
+        TRUSTED_HOSTS=trusted_hosts(settings),
+    )
+    app.extensions["orch"] = desk = Desk(line, settings, clock, streams or Streams())
+    problems.register(app)
+    app.after_request(_secured)
+    ROUTES.register(app, desk)
+    return app
+
+
+def trusted_hosts(settings: Settings) -> list[str]:
+    """The names a request may call this server by: a page elsewhere cannot rebind its own to us."""
+    bound = [] if settings.web_host in ("0.0.0.0", "::", "") else [settings.web_host]  # noqa: S104
+    return [*ON_THIS_MACHINE, *bound, *settings.web_names]
+
+
+def _secured(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

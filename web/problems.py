@@ -1,0 +1,132 @@
+"""Every error as application/problem+json: one sentence, a code, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as Answer
+
+from orch.errors import (
+    BadInput,
+    BrokerUnavailable,
+    Forbidden,
+    IllegalTransition,
+    LostRace,
+    NotFound,
+    OrchError,
+    SchemaMismatch,
+    StoreUnavailable,
+    Unauthorised,
+)
+
+log = structlog.get_logger(__name__)
+TYPE: Final = "application/problem+json"
+RETRY_AFTER: Final = "5"
+"""Seconds after which somebody turned away by load or by a service that is down may come again."""
+
+
+class TooManyStreams(OrchError):
+    """As many streams are open as this server keeps open at a time."""
+
+    code: ClassVar[str] = "too_many_streams"
+    fix: ClassVar[str] = "Close one, or ask again in a moment without following."
+
+
+STATUS: Final[dict[type[OrchError], int]] = {
+    BadInput: 400,
+    Unauthorised: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    IllegalTransition: 409,
+    LostRace: 409,
+    TooManyStreams: 429,
+    BrokerUnavailable: 503,
+    StoreUnavailable: 503,
+    SchemaMismatch: 503,
+    OrchError: 500,
+}
+"""The status of each error; a subclass has that of the nearest class above it."""
+
+OF_HTTP: Final[dict[int, tuple[str, str]]] = {
+    400: ("bad_request", "Send a well-formed request, to a host name this server answers to."),
+    404: ("no_such_page", "See /docs for every call there is."),
+    405: ("method_not_allowed", "Use one of the methods named in the Allow header; see /docs."),
+    413: ("too_large", "Send less: a body may have one megabyte."),
+    415: ("wrong_content_type", "Send `Content-Type: application/json`, not compressed."),
+    416: ("range_not_there", "Ask for a range within the length named in Content-Range."),
+}
+"""Code and next step for what the web framework refuses by itself."""
+
+# What failed inside may name hosts and accounts: the log gets it, the caller does not.
+_NOT_TOLD: Final = (StoreUnavailable, BrokerUnavailable)
+
+
+def status_of(error: OrchError) -> int:
+    """The HTTP status of an error of orch."""
+    return next(STATUS[known] for known in type(error).__mro__ if known in STATUS)
+
+
+def register(app: Flask) -> None:
+    """Answer every error, the framework's own included, as a problem."""
+    app.register_error_handler(OrchError, _of_orch)
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def problem(status: int, code: str, detail: str, fix: str, **facts: Any) -> Response:
+    """One problem as a response."""
+    body = {
+        **facts,
+        "type": f"/docs#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "suggested_fix": fix,
+    }
+    response = Response(json.dumps(body, default=str), status, content_type=TYPE)
+    if status in (429, 503):
+        response.headers["Retry-After"] = RETRY_AFTER
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="orch"'
+    return response
+
+
+def _of_orch(error: OrchError) -> Response:
+    status = status_of(error)
+    hidden = isinstance(error, _NOT_TOLD)
+    if status >= 500:
+        log.error("web.failed", method=request.method, path=request.path, error=error.message)
+    else:
+        log.info("web.refused", method=request.method, status=status, code=error.code)
+    detail = (type(error).__doc__ or "").splitlines()[0] if hidden else error.message
+    return problem(status, error.code, detail, error.suggested_fix, **error.facts)
+
+
+def _of_http(error: HTTPException) -> Answer:
+    given = error.get_response(request.environ)
+    status = given.status_code
+    if status < 400:
+        return given
+    code, fix = OF_HTTP.get(status, ("refused", "See /docs for every call there is."))
+    log.info("web.refused", method=request.method, status=status, code=code)
+    response = problem(status, code, error.description or HTTPStatus(status).phrase, fix)
+    for name in ("Allow", "Content-Range"):
+        if name in given.headers:
+            response.headers[name] = given.headers[name]
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    log.exception("web.crashed", method=request.method, path=request.path, exc_info=error)
+    return problem(
+        500,
+        "internal_error",
+        "Something in orch went wrong; nothing was changed halfway.",
+        "Look at the log of the web process.",
+    )

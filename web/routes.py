@@ -1,0 +1,167 @@
+"""A call, declared once: address, role, parameters, meaning. Flask and OpenAPI both read this."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from flask import Flask, Response, current_app, request
+from werkzeug.wrappers import Response as Answer
+
+from orch import health
+from orch.clock import Clock
+from orch.config import Settings
+from orch.health import Readings
+from orch.line import Line
+from orch.tokens import Holder, Role
+from web import entrance, given
+from web.given import Given, Source
+from web.streams import Streams
+
+G = TypeVar("G", bound=Given)
+Method = Literal["GET", "POST", "DELETE"]
+EVERYBODY: Final = Holder("anybody", "")
+
+
+class Remembered:
+    """The last answer to a question, for a while, so that many who ask cost as much as one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: datetime | None = None
+        self._answer: Any = None
+
+    def get(self, now: datetime, seconds: float, ask: Callable[[], Any]) -> Any:
+        """The answer, asked anew when it has become too old."""
+        with self._lock:
+            if self._until is None or now >= self._until:
+                self._answer = ask()
+                self._until = now + timedelta(seconds=seconds)
+            return self._answer
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the calls work with."""
+
+    line: Line
+    settings: Settings
+    clock: Clock
+    streams: Streams
+
+    _health: Remembered = field(default_factory=Remembered)
+    _readings: Remembered = field(default_factory=Remembered)
+
+    @property
+    def data_dir(self) -> Path:
+        """Orch's own folder."""
+        return self.settings.data_dir
+
+    def health(self) -> dict[str, Any]:
+        """How the line is; asked anew at most once a second, because anybody may ask."""
+        found: dict[str, Any] = self._health.get(
+            self.clock(), 1.0, lambda: health.report(self.line, self.settings.tick_seconds)
+        )
+        return found
+
+    def readings(self) -> Readings:
+        """The line's numbers; counting all jobs takes a moment, so at most every five seconds."""
+        found: Readings = self._readings.get(self.clock(), 5.0, lambda: health.readings(self.line))
+        return found
+
+
+@dataclass(frozen=True)
+class Call(Generic[G]):
+    """One request that was let in, with its values checked."""
+
+    desk: Desk
+    given: G
+    holder: Holder
+
+
+View = Callable[[Call[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One call. `role` is None where anybody may come; that has to be said, too."""
+
+    method: Method
+    path: str
+    role: Role | None
+    takes: type[Given]
+    source: Source
+    view: View
+
+    @property
+    def says(self) -> str:
+        """What it does, in a sentence: the first line of its function."""
+        return (self.view.__doc__ or "").splitlines()[0]
+
+    @property
+    def endpoint(self) -> str:
+        """The name Flask knows it by."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def path_names(self) -> list[str]:
+        """The parameters that are part of the address."""
+        return re.findall(r"<(\w+)>", self.path)
+
+
+@dataclass
+class Routes:
+    """The calls of the API, as they are declared."""
+
+    all: list[Route] = field(default_factory=list)
+
+    def add(
+        self,
+        method: Method,
+        path: str,
+        role: Role | None,
+        takes: type[Given] = Given,
+        source: Source = "query",
+    ) -> Callable[[View], View]:
+        """Declare the function below to be a call."""
+
+        def declare(view: View) -> View:
+            self.all.append(Route(method, path, role, takes, source, view))
+            return view
+
+        return declare
+
+    def register(self, app: Flask, desk: Desk) -> None:
+        """Let Flask answer them, and nothing but them."""
+        for route in self.all:
+            app.add_url_rule(
+                route.path,
+                endpoint=route.endpoint,
+                view_func=_answering(route, desk),
+                methods=[route.method],
+                provide_automatic_options=False,
+            )
+
+
+def _answering(route: Route, desk: Desk) -> Callable[..., Answer]:
+    def answer(**path: str) -> Answer:
+        holder = EVERYBODY
+        if route.role is not None:
+            host = desk.settings.web_host
+            holder = entrance.admit(desk.line, request, host, route.role)
+        values = given.read(route.takes, request, path, route.source)
+        said = route.view(Call(desk, values, holder))
+        return said if isinstance(said, Answer) else as_json(said)
+
+    return answer
+
+
+def as_json(said: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as JSON, by the app's own rules."""
+    text = current_app.json.dumps(said, separators=(",", ":"))
+    return Response(f"{text}\n", status, headers, content_type="application/json")

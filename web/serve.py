@@ -1,0 +1,83 @@
+"""Serving the app with gunicorn: one process of many threads, most of which only wait."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
+
+from orch import bootstrap, logs, tasks, tokens
+from orch.config import Settings
+from orch.errors import ConfigError
+from orch.line import Line
+from web import create_app
+from web.entrance import is_loopback
+from web.streams import MOST
+
+THREADS: Final = 2 * MOST
+"""As many for calls as for streams."""
+STOP_SECONDS: Final = 10
+"""How long answers that have begun may go on when the server is to stop."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop. Raises ConfigError, SchemaMismatch, StoreUnavailable."""
+    line = tasks.line()
+    require_tokens_beyond_loopback(line, settings)
+    # The worker is forked from here and opens connections of its own.
+    line.store.dispose()
+    tasks.line.cache_clear()
+    tasks.queue.cache_clear()
+    _Server(settings).run()
+
+
+def require_tokens_beyond_loopback(line: Line, settings: Settings) -> None:
+    """Raise ConfigError for an address others can reach while nobody could be told from another."""
+    if not is_loopback(settings.web_host) and not tokens.any_usable(line):
+        raise ConfigError(
+            f"{settings.web_host} can be reached by others, and there is no token.",
+            suggested_fix="Run `orch token add NAME --role admin` first, or bind to 127.0.0.1.",
+        )
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Ends the streams when it is to stop, instead of waiting for their readers to go."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Told to stop."""
+        wsgi = getattr(self, "wsgi", None)
+        if isinstance(wsgi, Flask):
+            wsgi.extensions["orch"].streams.close()
+        super().handle_exit(sig, frame)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = self._settings.web_host
+        bind = f"[{host}]" if ":" in host else host
+        wanted = {
+            "bind": f"{bind}:{self._settings.web_port}",
+            "worker_class": Worker,
+            "workers": 1,
+            "threads": THREADS,
+            "graceful_timeout": STOP_SECONDS,
+            "keepalive": 5,
+            "proc_name": "orch-web",
+            "forwarded_allow_ips": "",  # nobody's word is taken for where a request comes from
+            "accesslog": None,  # an address may hold what should not be kept
+            "control_socket_disable": True,
+        }
+        for name, value in wanted.items():
+            if name in self.cfg.settings:  # older versions know fewer
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Build the app in the worker, after the fork."""
+        logs.configure(self._settings.log_level, self._settings.log_format)
+        return create_app(bootstrap.build_line(self._settings, tasks.queue()), self._settings)

@@ -1,0 +1,61 @@
+"""Answers that go on: a few at a time, with a sign of life, never for ever, never holding a
+database connection while they wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from flask import Response
+
+from web.problems import TooManyStreams
+
+MOST: Final = 8
+"""Streams at a time: half of the server's threads, so that calls are always answered."""
+POLL_SECONDS: Final = 0.5
+PING_SECONDS: Final = 15.0
+LONGEST_SECONDS: Final = 1800.0
+"""After this a stream ends and the reader comes again, which finds readers that are gone."""
+Look = Callable[[], bytes | None]
+"""What is new since it was last asked; None at the end."""
+
+
+class Streams:
+    """The open streams of one server."""
+
+    def __init__(self, most: int = MOST, pause: Callable[[float], object] | None = None) -> None:
+        self._room = threading.BoundedSemaphore(most)
+        self._over = threading.Event()
+        self._pause = pause or self._over.wait
+
+    def close(self) -> None:
+        """End all of them at their next look, because the server is to stop."""
+        self._over.set()
+
+    def response(self, look: Look, content_type: str, ping: bytes = b"") -> Response:
+        """An answer that sends whatever `look` finds until it says None. Raises TooManyStreams."""
+        if not self._room.acquire(blocking=False):
+            raise TooManyStreams
+        response = Response(self._follow(look, ping), content_type=content_type)
+        # Called however the answer ends, also when the reader goes before the first byte.
+        response.call_on_close(self._room.release)
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+    def _follow(self, look: Look, ping: bytes) -> Iterator[bytes]:
+        quiet = since = 0.0
+        while since < LONGEST_SECONDS and not self._over.is_set():
+            found = look()
+            if found is None:
+                return
+            if found:
+                quiet = 0.0
+                yield found
+                continue
+            self._pause(POLL_SECONDS)
+            quiet += POLL_SECONDS
+            since += POLL_SECONDS
+            if ping and quiet >= PING_SECONDS:
+                quiet = 0.0
+                yield ping

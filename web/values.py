@@ -1,0 +1,174 @@
+"""What each call may be given: the grammar is orch's own, the shape is declared here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
+
+from orch import names, snapshot, stages
+from orch.errors import BadInput
+from orch.listing import State
+from web.given import LARGEST_NUMBER, Given
+
+
+def _text(example: str, longest: int, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "maxLength": longest, "examples": [example], **more})
+
+
+WorkItem = Annotated[
+    str,
+    BeforeValidator(names.work_item),
+    _text("ORCH-123", 64),
+    Field(description="A work item as the tracker names it."),
+]
+Repo = Annotated[
+    str,
+    BeforeValidator(names.repo),
+    _text("owner/name", 201),
+    Field(description="A repo, `name` or `owner/name`."),
+]
+RepoOrGlob = Annotated[
+    str,
+    BeforeValidator(names.repo_or_glob),
+    _text("lib-*", 201),
+    Field(description="A repo, or a glob of repos with * and ?."),
+]
+Reason = Annotated[
+    str,
+    BeforeValidator(names.reason),
+    _text("deploy day", names.REASON_LIMIT),
+    Field(description="Why; others will read it."),
+]
+Until = Annotated[
+    str | None,
+    _text("+2h", 40),
+    Field(description="When it ends by itself: ISO 8601 with a zone, or +90m, +2h, +1d."),
+]
+
+
+def _known_agent(value: object) -> str:
+    agent = names.agent(value)
+    if agent not in stages.AGENTS:
+        raise BadInput(f"No agent is called {agent}.", field="agent", known=list(stages.AGENTS))
+    return agent
+
+
+Agent = Annotated[
+    str,
+    BeforeValidator(_known_agent),
+    WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
+    Field(description="An agent's name."),
+]
+Kind = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z]+\.[a-z_]+$",
+        max_length=64,
+        description="What happened, such as task.paused or job.claimed.",
+    ),
+]
+Id = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+Preview = Annotated[bool, Field(description="Change nothing; say what would start and wait.")]
+
+
+class Queue(Given):
+    """Which part of the line is asked for."""
+
+    many: ClassVar[frozenset[str]] = frozenset({"repo"})
+    repo: Annotated[
+        tuple[Repo, ...], Field(max_length=100, description="Only these repos; repeatable.")
+    ] = ()
+    limit: Annotated[
+        int, Field(ge=1, le=1000, description="Repos, and waiting jobs of each, that are shown.")
+    ] = snapshot.PAGE
+
+
+class OfTask(Given):
+    """One task."""
+
+    work_item: WorkItem
+
+
+class TaskControl(OfTask):
+    """A control of one task."""
+
+    reason: Reason = ""
+    preview: Preview = False
+
+
+class Pause(TaskControl):
+    """How a task is parked."""
+
+    until: Until = None
+    now: Annotated[bool, Field(description="Stop its agent instead of letting it end.")] = False
+
+
+class Depend(TaskControl):
+    """Which task comes first."""
+
+    on: WorkItem
+
+
+class RepoControl(Given):
+    """A control of a repo, or of a glob of repos."""
+
+    repo: RepoOrGlob
+    reason: Reason = ""
+    preview: Preview = False
+
+
+class Freeze(RepoControl):
+    """How a repo is frozen."""
+
+    reason: Reason
+    until: Until = None
+    allow: Annotated[WorkItem | None, Field(description="The work item that may pass.")] = None
+
+
+class Add(Given):
+    """A work item as it comes in."""
+
+    work_item: WorkItem = Field(validation_alias=AliasChoices("work_item", "work_item_id"))
+    repo: Repo
+    title: Annotated[str, Field(max_length=names.TITLE_LIMIT)] = ""
+    description: Annotated[str, Field(max_length=names.TEXT_LIMIT)] = ""
+    track: Annotated[str, Field(json_schema_extra={"enum": list(stages.TRACKS)})] = (
+        stages.DEFAULT_TRACK
+    )
+    depends_on: Annotated[
+        tuple[WorkItem, ...], Field(max_length=1000, description="Work items that come first.")
+    ] = ()
+    paused: Annotated[bool, Field(description="Take it in parked.")] = False
+
+
+class Tasks(Given):
+    """Which tasks are asked for."""
+
+    repo: Repo | None = None
+    stage: stages.StageName | None = None
+    state: State | None = None
+    agent: Agent | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Annotated[Id | None, Field(description="`next` of the page before.")] = None
+
+
+class Events(Given):
+    """Which events are asked for."""
+
+    work_item: WorkItem | None = None
+    repo: Repo | None = None
+    kind: Kind | None = None
+    after: Annotated[Id | None, Field(description="Go on from here, oldest first.")] = None
+    before: Annotated[Id | None, Field(description="Look further back than this.")] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class JobLog(Given):
+    """Which part of a job's log is asked for."""
+
+    job_id: Id
+    tail: Annotated[
+        int | None, Field(ge=1, le=10_000, description="Only the last so many lines.")
+    ] = None
+    follow: Annotated[bool, Field(description="Go on until the job ends.")] = False
