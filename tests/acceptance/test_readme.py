@@ -60,7 +60,7 @@ def test_the_incident_reads_as_it_runs(tmp_path: Path) -> None:
     said = {}
     for line in commands():
         if line.startswith("orch ") and line not in (UP, "orch check"):
-            said[line] = said.get(line, []) + [run(line, tmp_path)]
+            said[line] = [*said.get(line, []), run(line, tmp_path)]
     before, after = said["orch why ORCH-123"]
     assert "ORCH-116 holds the repo" in before
     assert "ORCH-116 holds the repo" not in after
