@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import pytest
 import structlog.testing
 
+from orch import serial_gate
+from orch.store import claims, queries
 from orch.store.session import Store
 from tests.factories import Rig
 
@@ -30,6 +34,29 @@ def own_store(request: pytest.FixtureRequest) -> Iterator[Store]:
 def breakable(own_store: Store) -> Rig:
     """A line on a database whose schema the test may break."""
     return Rig(own_store)
+
+
+def _forget_statements() -> None:
+    for module in (claims, queries):
+        for kept in vars(module).values():
+            if hasattr(kept, "cache_clear"):
+                kept.cache_clear()
+
+
+@pytest.fixture
+def break_clause(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Make clauses of the gate impossible to build, or build them as told."""
+
+    def unreadable(*_: object) -> NoReturn:
+        raise RuntimeError("the clause cannot be read")
+
+    def break_it(name: str, build: Callable[..., Any] = unreadable) -> None:
+        clause = replace(serial_gate.CLAUSES[name], build=build)
+        monkeypatch.setitem(serial_gate.CLAUSES, name, clause)
+        _forget_statements()
+
+    yield break_it
+    _forget_statements()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -167,22 +166,13 @@ def test_11_the_hot_path_imports_no_network_client() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
-def broken(*_: object) -> sqlalchemy.ColumnElement[bool]:
-    raise RuntimeError("the probe cannot be read")
-
-
-def break_clause(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    clause = replace(serial_gate.CLAUSES[name], build=broken)
-    monkeypatch.setitem(serial_gate.CLAUSES, name, clause)
-
-
 def test_12_a_failing_pause_probe_does_not_stop_the_queue(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, break_clause: Callable[..., None]
 ) -> None:
     incident(rig, "development")
     rig.order("pause", A)
     rig.workers()
-    break_clause(monkeypatch, "paused")
+    break_clause("paused")
     assert (rig.shown()["degraded"], rig.why(B)["degraded"]) == (["paused"], ["paused"])
     # Without the pause layer a paused task counts as active: A's own job goes on.
     done = rig.tick()
@@ -191,12 +181,12 @@ def test_12_a_failing_pause_probe_does_not_stop_the_queue(
 
 
 def test_12_with_the_freeze_read_failing_too_the_repo_counts_as_frozen(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, break_clause: Callable[..., None]
 ) -> None:
     incident(rig, "development")
     rig.workers()
-    break_clause(monkeypatch, "paused")
-    break_clause(monkeypatch, "freeze")
+    break_clause("paused")
+    break_clause("freeze")
     assert rig.tick().claimed == []
     assert rig.lanes()["app"]["frozen"]
     assert rig.reasons() == {A: "freeze", B: "freeze"}
