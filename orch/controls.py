@@ -263,7 +263,7 @@ def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
 
     Raises BadInput, AlreadyThere, UnknownTask for an unknown predecessor, DependencyCycle.
     """
-    fields = _checked(new)
+    fields = check_new(new)
 
     def run(conn: Connection) -> dict[str, Any]:
         now = line.now()
@@ -288,7 +288,8 @@ def _declare(conn: Connection, now: Moment, task: Row, before: tuple[str, ...], 
         task_deps.add_dependency(conn, task["id"], first["id"], now, actor=actor, source=actor)
 
 
-def _checked(new: NewTask) -> dict[str, str]:
+def check_new(new: NewTask) -> dict[str, str]:
+    """The texts of a new task as they are stored. Raises BadInput for words that cannot be used."""
     names.work_item(new.work_item_id)
     names.repo(new.repo)
     for before in new.depends_on:

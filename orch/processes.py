@@ -53,6 +53,11 @@ def beat_argv(*, app: str = "orch.tasks") -> list[str]:
     return [*_celery(app, "beat"), "--loglevel", "INFO"]
 
 
+def web_argv() -> list[str]:
+    """The command that runs the web app under its own server."""
+    return [sys.executable, "-m", "web"]
+
+
 def _celery(app: str, command: str) -> list[str]:
     return [sys.executable, "-m", "celery", "--app", app, "--quiet", command]
 

@@ -1,0 +1,155 @@
+"""The verbs of whoever sets orch up: check, db, repo, token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orch import bootstrap, clock, config, names, tokens
+from orch.cli import output
+from orch.cli.session import Session, pass_session
+from orch.store import catalogue, revisions
+
+
+@click.command()
+@output.as_json
+@pass_session
+def check(session: Session) -> None:
+    """Show the settings in force, secrets masked; with problems, all of them, and exit code 2."""
+    found = config.shown(session.settings)
+    if session.wants_json:
+        output.json_line(found)
+        return
+    from orch.cli import tables
+
+    output.say("The settings can be used.", "bold green")
+    output.console().print(tables.listed(("setting", "value"), found.items()))
+
+
+@click.group()
+def db() -> None:
+    """Bring the database up to date, or show its revision."""
+
+
+@db.command()
+@output.as_json
+@pass_session
+def upgrade(session: Session) -> None:
+    """Bring the database to the schema of this orch, from empty or from any earlier one."""
+    store = bootstrap.build_store(session.settings)
+    before = revisions.current(store)
+    after = revisions.upgrade(store)
+    store.dispose()
+    _answer(
+        session,
+        {"changed": before != after, "before": before, "revision": after},
+        (
+            f"The database is at revision {after}"
+            f"{', as it was' if before == after else f', before at {before or chr(8212)}'}."
+        ),
+    )
+
+
+@db.command()
+@output.as_json
+@pass_session
+def current(session: Session) -> None:
+    """Show the revision of the database, and whether this orch works with it."""
+    store = bootstrap.build_store(session.settings)
+    found, needed = revisions.current(store), revisions.newest()
+    _answer(
+        session,
+        {"revision": found, "needed": needed, "current": found == needed},
+        (f"The database is at revision {found or 'none'}; this orch works with {needed}."),
+    )
+    revisions.require_current(store)
+    store.dispose()
+
+
+@click.group()
+def repo() -> None:
+    """Add and list repos."""
+
+
+@repo.command("add")
+@click.argument("name")
+@output.as_json
+@pass_session
+def add_repo(session: Session, name: str) -> None:
+    """Make repo NAME known before its first task."""
+    name, line = names.repo(name), session.line
+    changed = line.store.write(lambda conn: catalogue.add_repo(conn, name))
+    said = f"{name} is known now." if changed else f"{name} was known already."
+    _answer(session, {"changed": changed, "repo": name}, said)
+
+
+@repo.command("list")
+@output.as_json
+@pass_session
+def list_repos(session: Session) -> None:
+    """List the repos with their open and parked tasks."""
+    line = session.line
+    rows = line.store.read(lambda conn: catalogue.repos_listed(conn, line.now()))
+    _list(session, rows, ("repo", "open_tasks", "paused_tasks", "frozen"), "repos")
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke tokens for the web."""
+
+
+@token.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(tokens.ROLES), default="viewer", show_default=True)
+@click.option("--until", help="When it ends by itself: 2026-12-24T18:00Z, +90m, +2h, +1d.")
+@output.as_json
+@pass_session
+def add_token(session: Session, name: str, role: str, until: str | None) -> None:
+    """Make a token for NAME. It is shown this once; only a hash of it is kept."""
+    ends = names.moment(until, "until", clock.utc_now())
+    answer = tokens.add(session.line, name, role, session.actor, expires_at=ends)
+    if session.wants_json:
+        output.json_line(answer)
+        return
+    output.say(f"The token of {answer['name']}, a {answer['role']}; it is not shown again:", "bold")
+    click.echo(answer["token"])
+
+
+@token.command("list")
+@output.as_json
+@pass_session
+def list_tokens(session: Session) -> None:
+    """List every token ever made, without the tokens themselves."""
+    columns = ("name", "role", "usable", "created_at", "expires_at", "revoked_at")
+    _list(session, tokens.listed(session.line), columns, "tokens")
+
+
+@token.command("revoke")
+@click.argument("name")
+@output.as_json
+@pass_session
+def revoke_token(session: Session, name: str) -> None:
+    """End the token of NAME at once."""
+    answer = tokens.revoke(session.line, name, session.actor)
+    said = "is revoked." if answer["changed"] else "was revoked already."
+    _answer(session, answer, f"The token of {answer['name']} {said}")
+
+
+def _answer(session: Session, answer: dict[str, Any], sentence: str) -> None:
+    if session.wants_json:
+        output.json_line(answer)
+    else:
+        output.say(sentence, "bold")
+
+
+def _list(session: Session, rows: Any, columns: tuple[str, ...], what: str) -> None:
+    if session.wants_json:
+        output.json_lines_of(rows)
+        return
+    from orch.cli import tables
+
+    output.say(f"{len(rows)} {what}.", "bold")
+    if rows:
+        cells = [[row[name] for name in columns] for row in rows]
+        output.console().print(tables.listed(columns, cells))

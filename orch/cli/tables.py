@@ -1,0 +1,185 @@
+"""How a queue, a `why` and lists look on a terminal. What they say comes from the use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from orch.cli.output import ago, shown
+
+Lane = Mapping[str, Any]
+REASON_STYLES: Final = {
+    "freeze": "cyan",
+    "paused": "magenta",
+    "dependency": "yellow",
+    "active-task": "yellow",
+    "backoff": "yellow",
+}
+
+
+def queue_view(snapshot: Mapping[str, Any]) -> RenderableType:
+    """The whole line: a sentence, then a block for each repo."""
+    now = snapshot["generated_at"]
+    lanes = snapshot["serial_gate"]["per_repo"]
+    parts: list[RenderableType] = [shown(queue_sentence(snapshot), "bold")]
+    if snapshot["degraded"]:
+        broken = ", ".join(snapshot["degraded"])
+        parts.append(
+            shown(f"The gate runs without: {broken}. See the log of the dispatcher.", "red")
+        )
+    for repo, lane in lanes.items():
+        parts += [Text(), *_lane(repo, lane, now)]
+    return Group(*parts)
+
+
+def queue_sentence(snapshot: Mapping[str, Any]) -> str:
+    """How it stands, in one sentence, and who is missing in another."""
+    lanes = snapshot["serial_gate"]["per_repo"].values()
+    live = sum(len(lane["live"]) for lane in lanes)
+    waiting = sum(lane["waiting_total"] for lane in lanes)
+    parked = sum(len(lane["paused"]) for lane in lanes)
+    frozen = sum(lane["frozen"] for lane in lanes)
+    told = [_count(live, "job runs", "jobs run"), _count(waiting, "waits", "wait")]
+    told += [_count(parked, "task is parked", "tasks are parked")] if parked else []
+    told += [_count(frozen, "repo is frozen", "repos are frozen")] if frozen else []
+    missing = sorted(
+        {
+            entry["agent"]
+            for lane in lanes
+            for entry in lane["waiting"]
+            if entry["hold"] == "no-worker"
+        }
+    )
+    absent = f" No worker serves {', '.join(missing)}." if missing else ""
+    return ("Nothing runs and nothing waits." if not any(lanes) else f"{', '.join(told)}.") + absent
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _lane(repo: str, lane: Lane, now: datetime) -> Iterable[RenderableType]:
+    yield Text.assemble(shown(repo, "bold blue"), "  ", _holder(lane, now))
+    if lane["frozen"]:
+        yield Padding(_frozen(repo, lane, now), (0, 0, 0, 2))
+    if lane["waiting"]:
+        yield Padding(_waiting(lane["waiting"], now), (0, 0, 0, 2))
+    more = lane["waiting_total"] - len(lane["waiting"])
+    if more > 0:
+        yield Padding(Text(f"and {more} more", style="dim"), (0, 0, 0, 2))
+    for task in lane["paused"]:
+        yield Padding(_parked(task, now), (0, 0, 0, 2))
+
+
+def _holder(lane: Lane, now: datetime) -> Text:
+    if not lane["active_task"]:
+        return Text("nobody holds the line", style="dim")
+    if not lane["live"]:
+        holder = lane["active_task"]
+        return shown(f"{holder['work_item_id']} is next, at {holder['stage']}")
+    said = [
+        f"{job['work_item_id']} at {job['stage']}: {job['agent']} {job['status']} "
+        f"for {ago(job['since'], now)}"
+        for job in lane["live"]
+    ]
+    return shown("; ".join(said), "green")
+
+
+def _frozen(repo: str, lane: Lane, now: datetime) -> Text:
+    by = f" by {lane['frozen_by']}" if lane["frozen_by"] else ""
+    since = f" {ago(lane['frozen_at'], now)} ago" if lane["frozen_at"] else ""
+    said = f"frozen{by}{since}: {lane['frozen_reason']}"
+    return Text.assemble(shown(said, "cyan"), "  ", shown(f"orch unfreeze {repo}", "dim"))
+
+
+def _parked(task: Mapping[str, Any], now: datetime) -> Text:
+    by = f" by {task['paused_by']}" if task["paused_by"] else ""
+    why = f": {task['paused_reason']}" if task["paused_reason"] else ""
+    said = f"parked: {task['work_item_id']} at {task['stage']}{by}, {ago(task['paused_at'], now)}"
+    clear = f"orch resume {task['work_item_id']}"
+    return Text.assemble(shown(f"{said} ago{why}", "magenta"), "  ", shown(clear, "dim"))
+
+
+def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime) -> Table:
+    table = _plain_table("#", "task", "title", "agent", "waits for", "since", "to clear")
+    for entry in entries:
+        if entry["reason"] == "paused" and len(entry["blockers"]) == 1:
+            continue  # shown below, apart
+        first: Mapping[str, Any] = next(iter(entry["blockers"]), {})
+        table.add_row(
+            str(entry["position"]),
+            shown(entry["work_item_id"], "bold"),
+            shown(entry["title"][:40]),
+            shown(entry["agent"]),
+            shown(reason_of(entry), REASON_STYLES.get(entry["reason"], "green")),
+            ago(entry["since"], now),
+            shown(first.get("clear_with"), "dim"),
+        )
+    return table
+
+
+def reason_of(entry: Mapping[str, Any]) -> str:
+    """Why this job has not started, in a few words."""
+    if entry["blockers"]:
+        more = len(entry["blockers"]) - 1
+        return f"{entry['blockers'][0]['detail']}{f' (and {more} more)' if more else ''}"
+    if entry["hold"] == "no-worker":
+        return f"a worker for {entry['agent']}"
+    if entry["hold"] == "capacity":
+        return f"a free slot of {entry['agent']}"
+    return "nothing: it starts now"
+
+
+def why_view(found: Mapping[str, Any]) -> RenderableType:
+    """One task: the sentence, then everything that holds it, who holds the repo, what is ahead."""
+    now, task = found["generated_at"], found["task"]
+    parts: list[RenderableType] = [shown(found["sentence"], "bold")]
+    title = f" “{task['title']}”" if task["title"] else ""
+    created = ago(task["created_at"], now)
+    parts.append(shown(f"{task['repo']}, {task['stage']}, {created} old{title}", "dim"))
+    if found["blockers"]:
+        parts += [Text(), _blockers(found["blockers"], now)]
+    holder = found["holder"]
+    if holder and holder["task_id"] != task["task_id"]:
+        doing = "at work" if holder["live"] else "next in the line"
+        said = f"{holder['work_item_id']} at {holder['stage']}, {doing}"
+        parts += [Text(), shown(f"The repo is held by {said}, {ago(holder['since'], now)}.")]
+    if found["ahead"]:
+        parts.append(shown(f"Ahead of it: {', '.join(found['ahead'])}."))
+    return Group(*parts)
+
+
+def _blockers(blockers: Sequence[Mapping[str, Any]], now: datetime) -> Table:
+    table = _plain_table("clause", "what holds it", "since", "set by", "to clear")
+    for blocker in blockers:
+        until = blocker.get("until")
+        ends = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+        table.add_row(
+            shown(blocker["clause"], REASON_STYLES.get(blocker["clause"], "")),
+            shown(f"{blocker['detail']}{ends}"),
+            ago(blocker["since"], now),
+            shown(blocker["set_by"]),
+            shown(blocker["clear_with"], "dim"),
+        )
+    return table
+
+
+def listed(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A plain list; every cell is somebody's words."""
+    table = _plain_table(*columns)
+    for row in rows:
+        table.add_row(*(shown(cell) for cell in row))
+    return table
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
