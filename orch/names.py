@@ -120,10 +120,10 @@ def moment(value: object, field: str, now: datetime) -> datetime | None:
     if isinstance(value, str):
         relative = re.fullmatch(r"\+(\d{1,6})([smhd])", value)
         parsed = _after(now, relative) if relative else _iso(value)
-        if parsed is not None and parsed.tzinfo is not None:
+        if parsed is not None:
             if parsed <= now:
                 raise BadInput(f"{field} is in the past: {shown(value)}.", field=field)
-            return parsed.astimezone(UTC)
+            return parsed
     raise BadInput(
         f"“{shown(value)}” is not a time for {field}.",
         suggested_fix="Use 2026-12-24T18:00:00Z, or +90m, +2h, +1d from now.",
@@ -138,6 +138,7 @@ def _after(now: datetime, found: re.Match[str]) -> datetime:
 
 def _iso(value: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(value)
-    except ValueError:
+        parsed = datetime.fromisoformat(value)
+        return parsed.astimezone(UTC) if parsed.tzinfo is not None else None
+    except (ValueError, OverflowError):  # the last hours of the year 9999 have no UTC
         return None
