@@ -1,0 +1,188 @@
+"""The whole of orch as separate processes, to be killed, frozen and started again at will."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from celery import Celery
+
+from orch import bootstrap
+from orch.adapters.celery_queue import CeleryQueue
+from orch.config import load_settings
+from orch.processes import beat_argv, worker_argv
+from orch.stages import AGENTS, CONTROL_QUEUE, queue_of
+from tests.acceptance.desk import AGENT, Desk, processes
+from tests.acceptance.inside import Inside
+from tests.services import PrivateRedis, wait_until
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 40.0
+
+# Short enough that a test sees a lease run out, long enough for a machine with other things to do.
+SETTINGS: Mapping[str, str] = {
+    "tick_seconds": "0.5",
+    "sweep_seconds": "5",
+    "lease_seconds": "3",
+    "heartbeat_seconds": "1",
+    "start_deadline_seconds": "3",
+    "worker_stale_seconds": "6",
+    "retry_delay_seconds": "0.2",
+    "broker_socket_timeout": "3",
+}
+AGENT_TABLE = """
+[agents.{agent}]
+command = ["/bin/sh", "{program}"]
+stop_grace = 0.3
+env = {{ DESK = "{desk}" }}
+"""
+
+
+@dataclass
+class Running:
+    """One process of the stack, in a session of its own, and the file it writes its log to."""
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def send(self, number: int) -> None:
+        """Signal the process itself, as a service manager does."""
+        self.process.send_signal(number)
+
+    def send_all(self, number: int) -> None:
+        """Signal it and its pool children in one step."""
+        with suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End it with all its pool children, as a power cut would."""
+        self.send_all(signal.SIGKILL)
+        self.process.wait()
+
+    def kill_main(self) -> None:
+        """End the process itself; its pool children see what becomes of them."""
+        self.process.kill()
+        self.process.wait()
+
+    def members(self) -> list[int]:
+        """The living processes of its session. Agents begin sessions of their own."""
+        return [pid for pid in processes() if _session_of(pid) == self.pid]
+
+    def says(self, words: str, timeout: float = START_SECONDS) -> None:
+        """Wait until the log contains these words."""
+        wait_until(lambda: words in self.read(), timeout, f"{self.name} never said “{words}”")
+
+    def read(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class Stack:
+    """Processes on one database and one broker, and the ways a test reaches in."""
+
+    folder: Path
+    database_url: str
+    redis: PrivateRedis
+    settings: dict[str, str] = field(default_factory=dict)
+    running: list[Running] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.folder / "desk")
+        self.desk.folder.mkdir(parents=True)
+        facts = {"program": AGENT, "desk": self.desk.folder}
+        tables = [AGENT_TABLE.format(agent=agent, **facts) for agent in AGENTS]
+        (self.folder / "orch.toml").write_text("".join(tables))
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What every process of the stack starts from: no setting of whoever runs the tests."""
+        given = {name: value for name, value in os.environ.items() if not name.startswith("ORCH_")}
+        settings = {
+            **SETTINGS,
+            "data_dir": str(self.folder / "data"),
+            "database_url": self.database_url,
+            "broker_url": self.redis.url,
+            "config": str(self.folder / "orch.toml"),
+            **self.settings,
+        }
+        named = {f"ORCH_{name.upper()}": value for name, value in settings.items()}
+        return given | named | {"PYTHONPATH": str(ROOT)}
+
+    def start(self, name: str, argv: Sequence[str]) -> Running:
+        """Start one process and return at once."""
+        log = self.folder / f"{len(self.running):02}-{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                argv,
+                cwd=self.folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.running.append(Running(name, argv, log, process))
+        return self.running[-1]
+
+    def again(self, ended: Running) -> Running:
+        """Start a process like one that has ended, as a restart policy does."""
+        return self.start(ended.name, ended.argv)
+
+    def dispatcher(self, name: str = "control") -> Running:
+        return self.start(name, worker_argv([CONTROL_QUEUE], 1, name))
+
+    def beat(self, name: str = "beat") -> Running:
+        return self.start(name, beat_argv())
+
+    def worker(self, agent: str, concurrency: int = 1, name: str = "") -> Running:
+        name = name or agent
+        return self.start(name, worker_argv([queue_of(agent)], concurrency, name))
+
+    def ready(self) -> None:
+        """Wait until every worker that runs consumes and is known to the store."""
+        workers = [each for each in self.running if "worker" in each.argv]
+        workers = [each for each in workers if each.process.poll() is None]
+        for worker in workers:
+            worker.says("ready.")
+        names = {each.name for each in workers}
+        wait_until(lambda: names <= self._known(), START_SECONDS, "a worker did not register")
+
+    def _known(self) -> set[str]:
+        rows = self.inside.sql("SELECT name FROM workers WHERE stopped_at IS NULL")
+        return {row["name"].partition("@")[0] for row in rows}
+
+    @cached_property
+    def inside(self) -> Inside:
+        """The real line on this database and broker, for use cases called from the test."""
+        app = Celery("acceptance", set_as_current=False)
+        app.config_from_object("celeryconfig")
+        app.conf.broker_url = self.redis.url
+        settings = load_settings(self.environ, self.folder)
+        return Inside(bootstrap.build_line(settings, CeleryQueue(app)))
+
+    def close(self) -> None:
+        """Kill whatever still runs."""
+        for running in self.running:
+            running.kill()
+        self.inside.line.store.dispose()
+
+
+def _session_of(pid: int) -> int | None:
+    """The session of a living process; one that only awaits burial has none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
