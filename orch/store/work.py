@@ -146,23 +146,24 @@ def set_task_paused(  # noqa: PLR0913 - who, why, until when: a pause's own fact
     """Park a task. False if it is unknown, over or parked already (the first pause stands).
 
     Its running job keeps the slot until it ends, or with `kill` is told to stop; asked again with
-    `kill`, a parked task's job is told to stop as well.
+    `kill`, a parked task's job is told to stop as well, which is a change of its own.
     """
     task = locked_task(conn, task_id)
     if task is None or task["stage"] in stages.TERMINAL:
         return False
-    if kill:
-        request_stop(conn, task["id"], "paused")
+    stopped = kill and request_stop(conn, task["id"], "paused")
+    told = {"task_id": task_id, "repo": task["repo"], "actor": actor, "reason": reason}
     if task["paused_at"] is not None:
-        return False
+        if stopped:
+            ledger.record(conn, now, "job.stop_requested", **told)
+        return stopped
     limits = {"paused_until": None if until is None else at(until)}
     conn.execute(
         update(tasks)
         .where(tasks.c.id == task_id)
         .values(paused_at=at(now), paused_by=actor, paused_reason=reason, **limits)
     )
-    told = {"repo": task["repo"], "actor": actor, "reason": reason, "data": {"kill": kill}}
-    ledger.record(conn, now, "task.paused", task_id=task_id, **told)
+    ledger.record(conn, now, "task.paused", **told, data={"kill": kill})
     ledger.wake(conn, now, [task["repo"]])
     return True
 
@@ -189,9 +190,10 @@ def is_task_paused(conn: Connection, task_id: int | None) -> bool:
 
 
 def request_stop(conn: Connection, task_id: int, why: str) -> bool:
-    """Ask the worker of the task's running job to stop it at its next heartbeat."""
+    """Ask the worker of the task's running job to stop it at its next heartbeat. False if asked."""
+    unasked = jobs.c.stop_requested.is_distinct_from(why)
     asked = conn.execute(
-        update(jobs).where(jobs.c.task_id == task_id, LIVE).values(stop_requested=why)
+        update(jobs).where(jobs.c.task_id == task_id, LIVE, unasked).values(stop_requested=why)
     )
     return bool(asked.rowcount)
 
