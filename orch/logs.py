@@ -42,6 +42,10 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    if level == "INFO":
+        # Every message twice and every ring of beat: nothing that the ledger does not know better.
+        for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
     # A broker that is away says so once a second, with a traceback; orch says it once.
     logging.getLogger("celery.beat").addFilter(_without_traceback)
     logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_traceback)

@@ -120,7 +120,7 @@ class Root(click.Group):
         except OrchError as error:
             if debug:
                 raise
-            _tell(error)
+            tell(error)
             ctx.exit(code_of(error))
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
@@ -156,7 +156,8 @@ def code_of(error: OrchError) -> int:
     return next((code for kind, code in CODES if isinstance(error, kind)), REFUSED)
 
 
-def _tell(error: OrchError) -> None:
+def tell(error: OrchError) -> None:
+    """The error as a sentence, then what to do about it, on standard error."""
     click.echo(f"orch: {error.message}", err=True)
     like: Sequence[str] = error.facts.get("did_you_mean") or ()
     if like:

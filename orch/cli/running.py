@@ -28,7 +28,14 @@ def up(session: Session, concurrency: int, no_web: bool) -> None:
     """Run everything on this machine until Ctrl-C: broker, two dispatchers, workers, beat, web."""
     from orch import up as whole
 
-    whole.run(session.settings, whole.Plan(concurrency=concurrency, web=not no_web))
+    whole.run(session.settings, whole.Plan(concurrency=concurrency, web=not no_web), _tell_of)
+
+
+def _tell_of(name: str, line: str) -> None:
+    """One line of a child, behind its name; the group's own lines stand out."""
+    said = output.visible_log(line)
+    head = click.style(f"{name or 'orch':>9} │", fg="cyan" if name else "green", bold=not name)
+    click.echo(f"{head} {said}")
 
 
 @click.command()
