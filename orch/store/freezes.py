@@ -48,10 +48,16 @@ def frozen(
             return held
         return and_(held, or_(freeze.c.allow_task_id.is_(None), freeze.c.allow_task_id != task_id))
 
+    def found(freeze: Any, *where: ColumnElement[bool]) -> ColumnElement[bool]:
+        # Left to itself SQLAlchemy looks for `repo` one level up only, and two levels deep it would
+        # ask about every repo there is.
+        probe = select(freeze.c.id).where(*where, stops(freeze)).correlate_except(freeze)
+        return exists(probe)
+
     # Two probes and not one OR: the first is an index seek, and globs are few.
     return or_(
-        exists(select(exact.c.id).where(exact.c.repo == repo, stops(exact))),
-        exists(select(wide.c.id).where(wide.c.is_glob, matches(repo, wide.c.repo), stops(wide))),
+        found(exact, exact.c.repo == repo),
+        found(wide, wide.c.is_glob, matches(repo, wide.c.repo)),
     )
 
 
