@@ -83,18 +83,36 @@ def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look 
     now = line.now()
     slots = fleet.capacity(conn, now, line.limits.worker_stale)
     woken = queries.woken_repos(conn, now, BATCH)
-    # A full batch means that older jobs may wait in a later one: note them all first, then choose.
-    only_note = len(woken) == BATCH
-    noted = [] if only_note else queries.repos_of_ready_jobs(conn, slots)
-    names = lock_free_repos(conn, list(dict.fromkeys([*woken, *noted])))
+    noted = queries.repos_of_ready_jobs(conn, slots)
+    # Of more than one batch the oldest jobs may stand in a later one: unless there are slots for
+    # all of them, they are all noted first, and chosen from then.
+    only_note = woken.more and (bool(noted) or not _slots_for_all(conn, gate, slots, now))
+    wanted = woken.repos if only_note else [*woken.repos, *noted]
+    names = lock_free_repos(conn, list(dict.fromkeys(wanted)))
     if not names:
         return None
     queries.clear_wakes(conn, names, now)
     claimed = [] if only_note else _claim(conn, line, gate, names, slots, token)
-    noted_now = 0
-    if {each.repo for each in claimed} != set(names):
-        noted_now = claims.mark_ready(conn, gate, names, now)
-    return _Look(claimed, progress=bool(claimed or only_note or noted_now))
+    noted_now = _note_the_rest(conn, gate, names, claimed, now)
+    # What was claimed leaves nothing new to find, what was noted or not read may.
+    return _Look(claimed, progress=woken.more or bool(noted_now))
+
+
+def _slots_for_all(conn: Connection, gate: Gate, slots: dict[str, int], now: Moment) -> bool:
+    if not claims.everything_is_serialised(gate):
+        return False  # a repo may then have any number of jobs to start
+    marks = queries.count_due_marks(conn, now)
+    return all(count == 0 or count >= marks for count in slots.values())
+
+
+def _note_the_rest(
+    conn: Connection, gate: Gate, names: list[str], claimed: list[Claimed], now: Moment
+) -> int:
+    """Note what may start and was not claimed; how many notes changed."""
+    if claims.everything_is_serialised(gate):
+        taken = {each.repo for each in claimed}
+        names = [name for name in names if name not in taken]
+    return claims.mark_ready(conn, gate, names, now) if names else 0
 
 
 def _claim(
@@ -107,7 +125,8 @@ def _claim(
 def _one_by_one(line: Line, token: str) -> _Look:
     """The same batch a repo at a time, so that the one where somebody was faster stands alone."""
     claimed: list[Claimed] = []
-    for name in line.store.read(lambda conn: queries.woken_repos(conn, line.now(), BATCH)):
+    woken = line.store.read(lambda conn: queries.woken_repos(conn, line.now(), BATCH))
+    for name in woken.repos:
         try:
             claimed += line.store.write(partial(_claim_one, line=line, name=name, token=token))
         except LostRace:
@@ -122,8 +141,7 @@ def _claim_one(conn: Connection, line: Line, name: str, token: str) -> list[Clai
         return []
     queries.clear_wakes(conn, [name], line.now())
     found = _claim(conn, line, line.gate, [name], slots, token)
-    if not found:
-        claims.mark_ready(conn, line.gate, [name], line.now())
+    _note_the_rest(conn, line.gate, [name], found, line.now())
     return found
 
 
@@ -176,3 +194,14 @@ def sweep(line: Line, size: int = BATCH) -> int:
 
 def _missed(line: Line, names: list[str], gate: Gate) -> list[str]:
     return line.store.read(lambda conn: queries.unmarked_openings(conn, gate, names, line.now()))
+
+
+def rehearse(line: Line) -> list[Claimed]:
+    """What a tick would claim at this moment, by doing it and rolling back."""
+    claimed: list[Claimed] = []
+    with line.store.rolled_back() as conn:
+        while look := _claim_batch(conn, line, line.gate, "rehearsal"):
+            claimed += look.claimed
+            if not look.progress:
+                break
+    return claimed

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
     Connection,
+    Integer,
     and_,
+    bindparam,
     case,
     func,
     insert,
     literal,
+    null,
     or_,
     select,
     update,
@@ -57,7 +61,7 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
     source = repos.join(jobs, and_(jobs.c.repo == repos.c.name, QUEUED)).join(
         tasks, tasks.c.id == jobs.c.task_id
     )
-    if _everything_is_serialised(gate):
+    if everything_is_serialised(gate):
         source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
             jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
         )
@@ -73,7 +77,8 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
     )
 
 
-def _everything_is_serialised(gate: Gate) -> bool:
+def everything_is_serialised(gate: Gate) -> bool:
+    """Whether a repo can have one live job at most, whichever repo and job it is."""
     layers = gate.layers
     return (
         layers.serial_gate_enabled
@@ -100,12 +105,29 @@ def claim(  # noqa: PLR0913 - a claim's terms, told by name
     """
     if not names or not any(count > 0 for count in slots.values()):
         return []
-    statement = (
+    statement = _claiming(gate, now, tuple(sorted(slots)), start_deadline)
+    bound = {"repos": list(names), "token": token}
+    rows = conn.execute(statement, bound | {f"slots_{agent}": n for agent, n in slots.items()})
+    claimed = [Claimed(Claim(row.id, token, row.agent), row.repo, row.task_id) for row in rows]
+    if claimed:
+        entering = [e.task_id for e in claimed if e.claim.agent == stages.ENTRY_AGENT]
+        if entering:
+            conn.execute(_admitting(now), {"ids": entering})
+        conn.execute(_telling(now), {"ids": [each.claim.job_id for each in claimed]})
+    return sorted(claimed, key=lambda each: each.task_id)
+
+
+# Building an expression of this size takes longer than running it, so each is built once.
+
+
+@lru_cache(maxsize=16)
+def _claiming(gate: Gate, now: Moment, agents: tuple[str, ...], start_deadline: float) -> Any:
+    return (
         update(jobs)
-        .where(jobs.c.id.in_(_oldest_within(gate, now, slots)), QUEUED)
+        .where(jobs.c.id.in_(_oldest_within(gate, now, agents)), QUEUED)
         .values(
             status="claimed",
-            claim_token=token,
+            claim_token=bindparam("token"),
             claimed_at=at(now),
             started_at=None,
             lease_until=later(now, start_deadline),
@@ -116,47 +138,38 @@ def claim(  # noqa: PLR0913 - a claim's terms, told by name
         )
         .returning(jobs.c.id, jobs.c.agent, jobs.c.repo, jobs.c.task_id)
     )
-    rows = conn.execute(statement, {"repos": list(names)}).all()
-    claimed = [Claimed(Claim(row.id, token, row.agent), row.repo, row.task_id) for row in rows]
-    if claimed:
-        _admit(conn, now, claimed)
-        _record_claims(conn, now, claimed)
-    return sorted(claimed, key=lambda each: each.task_id)
 
 
-def _oldest_within(gate: Gate, now: Moment, slots: Mapping[str, int]) -> Any:
+def _oldest_within(gate: Gate, now: Moment, agents: tuple[str, ...]) -> Any:
     turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
     open_jobs = candidates(gate, now, jobs.c.id, jobs.c.agent, turn.label("turn")).subquery()
     free = case(
-        {agent: literal(count) for agent, count in sorted(slots.items())},
+        {agent: bindparam(f"slots_{agent}", type_=Integer) for agent in agents},
         value=open_jobs.c.agent,
         else_=0,
     )
     return select(open_jobs.c.id).where(open_jobs.c.turn <= free)
 
 
-def _admit(conn: Connection, now: Moment, claimed: Sequence[Claimed]) -> None:
-    entering = [each.task_id for each in claimed if each.claim.agent == stages.ENTRY_AGENT]
-    if entering:
-        conn.execute(
-            update(tasks).where(is_any_of(tasks.c.id, "ids")).values(admitted_at=at(now)),
-            {"ids": entering},
-        )
+@lru_cache(maxsize=16)
+def _admitting(now: Moment) -> Any:
+    return update(tasks).where(is_any_of(tasks.c.id, "ids")).values(admitted_at=at(now))
 
 
-def _record_claims(conn: Connection, now: Moment, claimed: Sequence[Claimed]) -> None:
-    told = [
-        {
-            "kind": "job.claimed",
-            "task_id": each.task_id,
-            "job_id": each.claim.job_id,
-            "repo": each.repo,
-            "from_state": "queued",
-            "to_state": "claimed",
-        }
-        for each in claimed
-    ]
-    conn.execute(insert(events).values(at=at(now)), told)
+@lru_cache(maxsize=16)
+def _telling(now: Moment) -> Any:
+    told: dict[str, Any] = {
+        "at": at(now),
+        "kind": literal("job.claimed"),
+        "task_id": jobs.c.task_id,
+        "job_id": jobs.c.id,
+        "repo": jobs.c.repo,
+        "from_state": literal("queued"),
+        "to_state": literal("claimed"),
+    }
+    return insert(events).from_select(
+        list(told), select(*told.values()).where(is_any_of(jobs.c.id, "ids"))
+    )
 
 
 def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) -> int:
@@ -164,15 +177,26 @@ def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) 
 
     A note is a hint about where to look when a slot comes free. The claim asks the rule again.
     """
-    open_ids = candidates(gate, now, jobs.c.id)
-    is_open = jobs.c.id.in_(open_ids)
-    changed = conn.execute(
-        update(jobs)
-        .where(is_any_of(jobs.c.repo, "repos"), QUEUED, is_open != jobs.c.ready_at.is_not(None))
-        .values(ready_at=case((is_open, at(now)), else_=None)),
-        {"repos": list(names)},
-    )
-    return changed.rowcount
+    bound = {"repos": list(names)}
+    may_start = set(conn.scalars(_startable(gate, now), bound))
+    noted = set(conn.scalars(_NOTED, bound))
+    for ids, moment in ((may_start - noted, at(now)), (noted - may_start, null())):
+        if ids:
+            conn.execute(
+                update(jobs).where(is_any_of(jobs.c.id, "ids"), QUEUED).values(ready_at=moment),
+                {"ids": sorted(ids)},
+            )
+    return len(may_start ^ noted)
+
+
+@lru_cache(maxsize=16)
+def _startable(gate: Gate, now: Moment) -> Any:
+    return candidates(gate, now, jobs.c.id)
+
+
+_NOTED: Final = select(jobs.c.id).where(
+    QUEUED, jobs.c.ready_at.is_not(None), is_any_of(jobs.c.repo, "repos")
+)
 
 
 def claim_next_job(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, func, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import stages
@@ -51,35 +54,32 @@ def capacity(conn: Connection, now: Moment, stale: float) -> dict[str, int]:
     The agents' rows are locked first, so that two dispatchers cannot fill one slot twice. A
     suspended agent has none.
     """
-    slots = _slots(conn, now, stale)
+    slots = {
+        row.name: int(row.slots) for row in conn.execute(_usable(now, stale, conn.dialect.name))
+    }
     if not slots:
         return {}
-    usable = select(agents.c.name).where(
-        agents.c.name.in_(sorted(slots)),
+    busy = dict(conn.execute(_BUSY).tuples().all())
+    return {name: max(0, count - busy.get(name, 0)) for name, count in slots.items()}
+
+
+@lru_cache(maxsize=16)
+def _usable(now: Moment, stale: float, dialect: str) -> Any:
+    served = (
+        select(func.sum(workers.c.concurrency))
+        .where(is_alive(now, stale), workers.c.queue == literal("agent.") + agents.c.name)
+        .scalar_subquery()
+    )
+    usable = select(agents.c.name, served.label("slots")).where(
+        served.is_not(None),
         or_(agents.c.suspended_until.is_(None), agents.c.suspended_until <= at(now)),
     )
-    if conn.dialect.name != "sqlite":
-        usable = usable.order_by(agents.c.name).with_for_update(key_share=True)
-    usable_names = list(conn.scalars(usable))
-    busy = dict(
-        conn.execute(
-            select(jobs.c.agent, func.count())
-            .where(LIVE, jobs.c.agent.in_(usable_names))
-            .group_by(jobs.c.agent)
-        )
-        .tuples()
-        .all()
-    )
-    return {name: max(0, slots.get(name, 0) - busy.get(name, 0)) for name in usable_names}
+    if dialect == "sqlite":
+        return usable
+    return usable.order_by(agents.c.name).with_for_update(key_share=True, of=agents)
 
 
-def _slots(conn: Connection, now: Moment, stale: float) -> dict[str, int]:
-    rows = conn.execute(
-        select(workers.c.queue, func.sum(workers.c.concurrency))
-        .where(is_alive(now, stale), workers.c.queue != stages.CONTROL_QUEUE)
-        .group_by(workers.c.queue)
-    ).tuples()
-    return {queue.removeprefix("agent."): int(total) for queue, total in rows}
+_BUSY: Final = select(jobs.c.agent, func.count()).where(LIVE).group_by(jobs.c.agent)
 
 
 def is_alive(now: Moment, stale: float) -> ColumnElement[bool]:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, literal, select, union_all
+from sqlalchemy import (
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.engine import RowMapping
 
 from orch.serial_gate import Gate
@@ -12,6 +25,7 @@ from orch.store import ledger
 from orch.store.claims import candidates, overdue
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, QUEUED, jobs, repo_freeze, repos, tasks, wakes
+from orch.store.session import is_any_of
 
 
 @dataclass(frozen=True)
@@ -30,35 +44,60 @@ class Due:
 
 def due(conn: Connection, now: Moment) -> Due:
     """Ask for everything in one round trip; each part is one probe of a small index."""
+    return Due(*map(bool, conn.execute(_due(now)).one()))
+
+
+@lru_cache(maxsize=16)
+def _due(now: Moment) -> Any:
     moment = at(now)
-    row = conn.execute(
-        select(
-            exists(select(wakes.c.id).where(wakes.c.wake_at <= moment)),
-            exists(select(jobs.c.id).where(LIVE, jobs.c.lease_until < moment))
-            | exists(select(jobs.c.id).where(LIVE, jobs.c.lease_until.is_(None))),
-            exists(select(jobs.c.id).where(QUEUED, jobs.c.ready_at.is_not(None))),
-            exists(select(tasks.c.id).where(tasks.c.paused_until <= moment)),
-            exists(
-                select(repo_freeze.c.id).where(
-                    repo_freeze.c.cleared_at.is_(None), repo_freeze.c.expires_at <= moment
-                )
-            ),
-        )
-    ).one()
-    return Due(*map(bool, row))
-
-
-def woken_repos(conn: Connection, now: Moment, most: int) -> list[str]:
-    """Repos marked to be looked at by now, longest marked first; at most `most` marks are read."""
-    marks = conn.scalars(
-        select(wakes.c.repo).where(wakes.c.wake_at <= at(now)).order_by(wakes.c.wake_at).limit(most)
+    return select(
+        exists(select(wakes.c.id).where(wakes.c.wake_at <= moment)),
+        exists(select(jobs.c.id).where(LIVE, jobs.c.lease_until < moment))
+        | exists(select(jobs.c.id).where(LIVE, jobs.c.lease_until.is_(None))),
+        exists(select(jobs.c.id).where(QUEUED, jobs.c.ready_at.is_not(None))),
+        exists(select(tasks.c.id).where(tasks.c.paused_until <= moment)),
+        exists(
+            select(repo_freeze.c.id).where(
+                repo_freeze.c.cleared_at.is_(None), repo_freeze.c.expires_at <= moment
+            )
+        ),
     )
-    return list(dict.fromkeys(marks))
+
+
+@dataclass(frozen=True)
+class Woken:
+    """Marked repos, and whether there may be more of them than were read."""
+
+    repos: list[str]
+    more: bool
+
+
+def woken_repos(conn: Connection, now: Moment, most: int) -> Woken:
+    """Repos marked to be looked at by now, longest marked first; at most `most` marks are read."""
+    marks = conn.scalars(_woken(now), {"most": most}).all()
+    return Woken(list(dict.fromkeys(marks)), len(marks) == most)
+
+
+@lru_cache(maxsize=16)
+def _woken(now: Moment) -> Any:
+    marked = select(wakes.c.repo).where(wakes.c.wake_at <= at(now))
+    return marked.order_by(wakes.c.wake_at).limit(bindparam("most", type_=Integer))
+
+
+def count_due_marks(conn: Connection, now: Moment) -> int:
+    """How many marks are due in all."""
+    counted = select(func.count()).select_from(wakes).where(wakes.c.wake_at <= at(now))
+    return conn.execute(counted).scalar_one()
 
 
 def clear_wakes(conn: Connection, names: list[str], now: Moment) -> None:
     """Take away the marks that are due of repos whose locks the caller holds."""
-    conn.execute(delete(wakes).where(wakes.c.repo.in_(names), wakes.c.wake_at <= at(now)))
+    conn.execute(_clearing(now), {"names": names})
+
+
+@lru_cache(maxsize=16)
+def _clearing(now: Moment) -> Any:
+    return delete(wakes).where(is_any_of(wakes.c.repo, "names"), wakes.c.wake_at <= at(now))
 
 
 def repos_of_ready_jobs(conn: Connection, slots: dict[str, int]) -> list[str]:
@@ -66,19 +105,22 @@ def repos_of_ready_jobs(conn: Connection, slots: dict[str, int]) -> list[str]:
     free = sorted((agent, count) for agent, count in slots.items() if count > 0)
     if not free:
         return []
-    oldest = [_oldest_ready(agent, count) for agent, count in free]
-    return list(dict.fromkeys(conn.scalars(union_all(*oldest))))
+    oldest = _oldest_ready(tuple(agent for agent, _ in free))
+    found = conn.scalars(oldest, {f"slots_{agent}": count for agent, count in free})
+    return list(dict.fromkeys(found))
 
 
-def _oldest_ready(agent: str, most: int) -> Select[tuple[str]]:
-    inner = (
-        select(jobs.c.repo)
-        .where(QUEUED, jobs.c.ready_at.is_not(None), jobs.c.agent == agent)
+@lru_cache(maxsize=64)
+def _oldest_ready(agents: tuple[str, ...]) -> Any:
+    noted = select(jobs.c.repo).where(QUEUED, jobs.c.ready_at.is_not(None))
+    each = [
+        noted.where(jobs.c.agent == agent)
         .order_by(jobs.c.task_id)
-        .limit(most)
+        .limit(bindparam(f"slots_{agent}", type_=Integer))
         .subquery()
-    )
-    return select(inner.c.repo)
+        for agent in agents
+    ]
+    return union_all(*(select(first.c.repo) for first in each))
 
 
 def overdue_jobs(conn: Connection, now: Moment, lease: float, most: int = 100) -> list[RowMapping]:

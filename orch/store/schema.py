@@ -160,11 +160,14 @@ QUEUED: Final = _job.status == literal_column("'queued'")
 LAW: Final = "uq_jobs_live_per_repo"
 _index(LAW, _job.repo, where=LIVE & _job.serialised, unique=True)
 _index("uq_jobs_open_per_task", _job.task_id, where=OPEN, unique=True)
-_index("ix_jobs_live", _job.repo, _job.task_id, where=LIVE)
-_index("ix_jobs_live_agent", _job.agent, where=LIVE)
-_index("ix_jobs_lease", _job.lease_until, where=LIVE)
+# The only index that asks no more than LIVE. A second one tempts PostgreSQL, while its statistics
+# say that nothing is live, to read all of it for each candidate.
+_index("ix_jobs_live", _job.repo, _job.task_id, _job.agent, where=LIVE)
+_index("ix_jobs_lease", _job.lease_until, where=LIVE & _job.lease_until.is_not(None))
+_index("ix_jobs_leaseless", _job.id, where=LIVE & _job.lease_until.is_(None))
 _index("ix_jobs_queued", _job.repo, _job.task_id, where=QUEUED)
 _index("ix_jobs_ready", _job.agent, _job.task_id, where=QUEUED & _job.ready_at.is_not(None))
+_index("ix_jobs_ready_repo", _job.repo, _job.id, where=QUEUED & _job.ready_at.is_not(None))
 Index("ix_jobs_task", _job.task_id, _job.id)
 
 job_deps = Table(

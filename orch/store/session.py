@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
+from sqlalchemy import (
+    Boolean,
+    Dialect,
+    Engine,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Engine, bindparam, create_engine, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from orch.errors import ConfigError, LostRace, StoreUnavailable
 from orch.store import schema
@@ -55,7 +72,12 @@ class Store:
                 self.writer if in_memory else _sqlite_engine(self.url, "DEFERRED", synchronous)
             )
         else:
-            self.writer = self.reader = _postgresql_engine(self.url, pool)
+            self.writer = _postgresql_engine(self.url, pool, _SEEK_ONLY)
+            # Every statement sees its own moment there anyway: BEGIN and COMMIT would be two
+            # round trips for nothing.
+            self.reader = _postgresql_engine(self.url, pool).execution_options(
+                isolation_level="AUTOCOMMIT"
+            )
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one write transaction, from the start again when it lost a lock.
@@ -129,15 +151,23 @@ def _sqlite_engine(url: Any, begin: str, synchronous: str) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: Any, pool: str) -> Engine:
+# What claims and moves look up, they look up by an index. With statistics that are old or not yet
+# there, as after a burst, PostgreSQL would rather read everything that waits.
+_SEEK_ONLY: Final = "".join(
+    f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")
+)
+
+
+def _postgresql_engine(url: Any, pool: str, settings: str = "") -> Engine:
     options: dict[str, Any] = {"poolclass": NullPool} if pool == "none" else {"pool_size": 5}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={
             "connect_timeout": 5,
             "application_name": "orch",
-            # A transaction held open keeps dead rows alive and slows every claim; see docs.
-            "options": "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+            # A transaction held open keeps dead rows alive and slows every claim; see docs. Compiling
+            # a statement of the gate takes ten times as long as running it.
+            "options": f"-c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c jit=off{settings}",
         },
         **options,
     )
@@ -187,7 +217,9 @@ def insert_unless_there(conn: Connection, table: Any, rows: Sequence[dict[str, A
     if not rows:
         return 0
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    # SQLAlchemy keeps the count of an INSERT only when asked to, and answers -1 otherwise.
+    counting = {"preserve_rowcount": True}
+    statement = dialect.insert(table).on_conflict_do_nothing().execution_options(**counting)
     return sum(conn.execute(statement, row).rowcount for row in rows)
 
 
@@ -206,9 +238,61 @@ def put(conn: Connection, table: Any, key: dict[str, Any], values: dict[str, Any
     conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
-def is_any_of(column: Any, name: str) -> Any:
-    """`column` is one of the values bound later as `name`: one statement text for any number."""
-    return column.in_(bindparam(name, expanding=True))
+class _Values(TypeDecorator[Any]):
+    """A list as one parameter: an array on PostgreSQL, JSON text on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(postgresql.ARRAY(self.item))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return json.dumps(list(value)) if dialect.name == "sqlite" else list(value)
+
+
+class _OneOf(FunctionElement[bool]):
+    """A column and a list it must be in."""
+
+    type = Boolean()
+    name = "one_of"
+    inherit_cache = True
+
+    def self_group(self, against: Any = None) -> Any:
+        """Itself: SQLAlchemy would write `= 1` behind it on SQLite, which then finds no index."""
+        return self
+
+
+@compiles(_OneOf, "postgresql")
+def _in_array(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(each, **kw) for each in element.clauses)
+    return f"{column} = ANY ({values})"
+
+
+@compiles(_OneOf, "sqlite")
+def _in_json(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(each, **kw) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both are compiled
+
+
+def is_any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """`column` is one of the values bound later as `name`.
+
+    One parameter and one statement text for any number, which is built and planned once.
+    """
+    return _OneOf(column, bindparam(name, type_=_Values(column.type)))
+
+
+_NAMED: Final = select(repos.c.name).where(is_any_of(repos.c.name, "names")).order_by(repos.c.name)
+# FOR NO KEY UPDATE: inserting a row that refers to the repo must not wait for the gate.
+_LOCK: Final = _NAMED.with_for_update(key_share=True)
+_LOCK_FREE: Final = _NAMED.with_for_update(skip_locked=True, key_share=True)
 
 
 def lock_repos(conn: Connection, names: Sequence[str]) -> None:
@@ -219,23 +303,15 @@ def lock_repos(conn: Connection, names: Sequence[str]) -> None:
     """
     if conn.dialect.name == "sqlite" or not names:
         return
-    conn.execute(
-        select(repos.c.name)
-        .where(repos.c.name.in_(sorted(names)))
-        .order_by(repos.c.name)
-        .with_for_update(key_share=True)
-    )
+    conn.execute(_LOCK, {"names": list(names)})
 
 
 def lock_free_repos(conn: Connection, names: Sequence[str]) -> list[str]:
     """Take the gate locks of those repos nobody holds, without waiting; answers which."""
     if not names:
         return []
-    statement = select(repos.c.name).where(repos.c.name.in_(list(names))).order_by(repos.c.name)
-    if conn.dialect.name != "sqlite":
-        # FOR NO KEY UPDATE: inserting a row that refers to the repo must not wait for the gate.
-        statement = statement.with_for_update(skip_locked=True, key_share=True)
-    return list(conn.scalars(statement))
+    statement = _NAMED if conn.dialect.name == "sqlite" else _LOCK_FREE
+    return list(conn.scalars(statement, {"names": list(names)}))
 
 
 def lock_dependencies(conn: Connection) -> None:

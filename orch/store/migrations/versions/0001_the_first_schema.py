@@ -236,19 +236,19 @@ def upgrade() -> None:
         "jobs",
         ["lease_until"],
         unique=False,
-        **where("status IN ('claimed', 'running')"),
+        **where("status IN ('claimed', 'running') AND lease_until IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_leaseless",
+        "jobs",
+        ["id"],
+        unique=False,
+        **where("status IN ('claimed', 'running') AND lease_until IS NULL"),
     )
     op.create_index(
         "ix_jobs_live",
         "jobs",
-        ["repo", "task_id"],
-        unique=False,
-        **where("status IN ('claimed', 'running')"),
-    )
-    op.create_index(
-        "ix_jobs_live_agent",
-        "jobs",
-        ["agent"],
+        ["repo", "task_id", "agent"],
         unique=False,
         **where("status IN ('claimed', 'running')"),
     )
@@ -259,6 +259,13 @@ def upgrade() -> None:
         "ix_jobs_ready",
         "jobs",
         ["agent", "task_id"],
+        unique=False,
+        **where("status = 'queued' AND ready_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_ready_repo",
+        "jobs",
+        ["repo", "id"],
         unique=False,
         **where("status = 'queued' AND ready_at IS NOT NULL"),
     )
