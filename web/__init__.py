@@ -55,7 +55,7 @@ def create_app(
     app = Flask("web", static_folder=None, template_folder=None)
     app.json = _Json(app)
     app.config.update(
-        MAX_CONTENT_LENGTH=BODY_LIMIT,
+        MAX_CONTENT_LENGTH=BODY_LIMIT + 1,
         MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
         TRUSTED_HOSTS=trusted_hosts(settings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO, Final
 
@@ -10,9 +10,12 @@ from flask import Request, Response, current_app
 
 from orch import events, job_log
 from orch.errors import BadInput
+from orch.job_log import JobLog
 from web import values
 from web.routes import Desk
+from web.streams import Look
 
+TEXT: Final = "text/plain; charset=utf-8"
 PING: Final = b": still here\n\n"
 HELLO: Final = b"retry: 2000\n\n"
 """Tells browsers to come again after two seconds when the stream ends."""
@@ -55,43 +58,57 @@ def _seen(last_event_id: str | None, after: int | None) -> int | None:
 
 def log(desk: Desk, asked: values.JobLog, request: Request) -> Response:
     """A job's log: whole or a range of it, its last lines, or following it to its end."""
-    found = job_log.find(desk.line, desk.data_dir, asked.job_id)
-    file = job_log.open_log(found)
-    if asked.follow:
-        return _follow(desk, asked, file)
+    opened: list[BinaryIO] = []
+
+    def close() -> None:
+        for file in opened:
+            file.close()
+
+    def current() -> tuple[JobLog, BinaryIO | None]:
+        found = job_log.find(desk.line, desk.data_dir, asked.job_id)
+        if not opened and (file := job_log.open_log(found)) is not None:
+            opened.append(file)
+        return found, opened[0] if opened else None
+
+    try:
+        _, file = current()
+        response = (
+            desk.streams.response(_growing(current, asked.tail), TEXT)
+            if asked.follow
+            else _as_it_is(file, asked.tail, request)
+        )
+    except Exception:
+        close()
+        raise
+    response.call_on_close(close)
+    return response
+
+
+def _as_it_is(file: BinaryIO | None, tail: int | None, request: Request) -> Response:
     if file is None:
-        return _text(iter(()))
+        return Response(b"", content_type=TEXT)
     length = job_log.size(file)
-    start = 0 if asked.tail is None else job_log.tail_start(file, asked.tail)
-    response = _text(job_log.part(file, start, length))
-    response.call_on_close(file.close)
-    if asked.tail is None:
-        response.headers["Content-Length"] = str(length)
+    start = 0 if tail is None else job_log.tail_start(file, tail)
+    response = Response(job_log.part(file, start, length), content_type=TEXT)
+    response.content_length = length - start
+    if tail is None:
         response.make_conditional(request, accept_ranges=True, complete_length=length)
     return response
 
 
-def _text(chunks: Iterator[bytes]) -> Response:
-    return Response(chunks, content_type="text/plain; charset=utf-8")
-
-
-def _follow(desk: Desk, asked: values.JobLog, file: BinaryIO | None) -> Response:
-    position = job_log.tail_start(file, asked.tail) if file and asked.tail else 0
-    opened = [file] if file else []
+def _growing(current: Callable[[], tuple[JobLog, BinaryIO | None]], tail: int | None) -> Look:
+    _, begun = current()
+    position = job_log.tail_start(begun, tail) if begun and tail else 0
 
     def look() -> bytes | None:
         nonlocal position
         # Asked before reading: what is written between the two is found the next time.
-        now = job_log.find(desk.line, desk.data_dir, asked.job_id)
-        if not opened and (late := job_log.open_log(now)) is not None:
-            opened.append(late)
-        if opened:
-            stop = min(job_log.size(opened[0]), position + job_log.CHUNK)
-            if chunk := b"".join(job_log.part(opened[0], position, stop)):
+        log, file = current()
+        if file is not None:
+            stop = min(job_log.size(file), position + job_log.CHUNK)
+            if chunk := b"".join(job_log.part(file, position, stop)):
                 position += len(chunk)
                 return chunk
-        return b"" if now.open else None
+        return b"" if log.open else None
 
-    response = desk.streams.response(look, "text/plain; charset=utf-8")
-    response.call_on_close(lambda: [each.close() for each in opened])
-    return response
+    return look

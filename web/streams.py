@@ -24,7 +24,13 @@ Look = Callable[[], bytes | None]
 class Streams:
     """The open streams of one server."""
 
-    def __init__(self, most: int = MOST, pause: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        most: int = MOST,
+        longest: float = LONGEST_SECONDS,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        self._longest = longest
         self._room = threading.BoundedSemaphore(most)
         self._over = threading.Event()
         self._pause = pause or self._over.wait
@@ -45,7 +51,7 @@ class Streams:
 
     def _follow(self, look: Look, ping: bytes) -> Iterator[bytes]:
         quiet = since = 0.0
-        while since < LONGEST_SECONDS and not self._over.is_set():
+        while since < self._longest and not self._over.is_set():
             found = look()
             if found is None:
                 return
