@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from orch import reaper
+from orch import reaper, serial_gate
 from orch.errors import LostRace
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -99,7 +99,7 @@ def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look 
 
 
 def _slots_for_all(conn: Connection, gate: Gate, slots: dict[str, int], now: Moment) -> bool:
-    if not claims.everything_is_serialised(gate):
+    if not serial_gate.everything_is_serialised(gate):
         return False  # a repo may then have any number of jobs to start
     marks = queries.count_due_marks(conn, now)
     return all(count == 0 or count >= marks for count in slots.values())
@@ -109,7 +109,7 @@ def _note_the_rest(
     conn: Connection, gate: Gate, names: list[str], claimed: list[Claimed], now: Moment
 ) -> int:
     """Note what may start and was not claimed; how many notes changed."""
-    if claims.everything_is_serialised(gate):
+    if serial_gate.everything_is_serialised(gate):
         taken = {each.repo for each in claimed}
         names = [name for name in names if name not in taken]
     return claims.mark_ready(conn, gate, names, now) if names else 0

@@ -119,6 +119,17 @@ def is_serialised(gate: Gate, job: Any) -> ColumnElement[bool]:
     return and_(true(), *parts)
 
 
+def everything_is_serialised(gate: Gate) -> bool:
+    """Whether a repo can have one live job at most, whichever repo and job it is."""
+    layers = gate.layers
+    return (
+        layers.serial_gate_enabled
+        and "active-task" not in gate.degraded
+        and not layers.serial_gate_repos
+        and not layers.serial_gate_entry_only
+    )
+
+
 def has_other_live(job: Any) -> ColumnElement[bool]:
     """Another task of the repo has a live job, paused or not: a running agent keeps the slot."""
     other = jobs.alias()

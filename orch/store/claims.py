@@ -61,7 +61,7 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
     source = repos.join(jobs, and_(jobs.c.repo == repos.c.name, QUEUED)).join(
         tasks, tasks.c.id == jobs.c.task_id
     )
-    if everything_is_serialised(gate):
+    if serial_gate.everything_is_serialised(gate):
         source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
             jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
         )
@@ -74,17 +74,6 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
             ~head_only,
             serial_gate.build_claim_clause(gate, now),
         )
-    )
-
-
-def everything_is_serialised(gate: Gate) -> bool:
-    """Whether a repo can have one live job at most, whichever repo and job it is."""
-    layers = gate.layers
-    return (
-        layers.serial_gate_enabled
-        and "active-task" not in gate.degraded
-        and not layers.serial_gate_repos
-        and not layers.serial_gate_entry_only
     )
 
 
