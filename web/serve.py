@@ -42,7 +42,7 @@ def require_tokens_beyond_loopback(line: Line, settings: Settings) -> None:
         )
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(ThreadWorker):
     """Ends the streams when it is to stop, instead of waiting for their readers to go."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -53,7 +53,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class _Server(BaseApplication):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         super().__init__()
