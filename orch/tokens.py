@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args
 from orch import names
 from orch.errors import AlreadyThere, BadInput, NotFound, Unauthorised
 from orch.line import Line
-from orch.store import access
+from orch.store import access, ledger
 from orch.store.session import Connection
 
 Role = Literal["viewer", "operator", "admin"]
@@ -56,7 +56,8 @@ def add(
         if access.token_named(conn, name, now) is not None:
             raise AlreadyThere(f"A token is named {name} already.")
         row = access.insert_token(conn, now, name, role, _hash(secret), expires_at)
-        access.record(conn, now, "token.added", name, role, actor)
+        told = {"name": name, "role": role}
+        ledger.record(conn, now, "token.added", actor=actor, data=told)
         return dict(row)
 
     return {**line.store.write(write), "token": secret}
@@ -79,7 +80,8 @@ def revoke(line: Line, name: str, actor: str) -> dict[str, Any]:
                 suggested_fix="`orch token list` shows all of them.",
             )
         for row in ended:
-            access.record(conn, now, "token.revoked", name, row["role"], actor)
+            told = {"name": name, "role": row["role"]}
+            ledger.record(conn, now, "token.revoked", actor=actor, data=told)
         return {"changed": bool(ended), "name": name}
 
     return line.store.write(write)

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
 
-from orch.store import ledger
 from orch.store.moments import Moment, at
 from orch.store.schema import tokens
 from orch.store.session import Row
@@ -90,8 +89,3 @@ def revoke_tokens(conn: Connection, name: str, now: Moment) -> list[Row]:
 def ever_named(conn: Connection, name: str) -> bool:
     """Whether a token of this name was ever made."""
     return bool(conn.scalar(select(exists(select(tokens.c.id).where(tokens.c.name == name)))))
-
-
-def record(conn: Connection, now: Moment, kind: str, name: str, role: str, actor: str) -> None:
-    """Write down who made or revoked whose token."""
-    ledger.record(conn, now, kind, actor=actor, data={"name": name, "role": role})
