@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orch import clock
-from orch.adapters.agent_command import CommandRunner
 from orch.config import Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, JobQueue
@@ -69,6 +68,9 @@ def build_bench(
     settings: Settings, name: str, stopping: Callable[[], bool] = lambda: False
 ) -> Bench:
     """What a worker of this name works with."""
+    # Here, because only workers run agents.
+    from orch.adapters.agent_command import CommandRunner
+
     commands = {
         agent: AgentCommand(
             agent=agent,

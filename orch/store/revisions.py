@@ -3,49 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, column, func, inspect, select, table
 
-from orch.errors import SchemaMismatch, StoreUnavailable
+from orch.errors import SchemaMismatch
 from orch.store.session import Store
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK: Final = 0x6F726369
+_VERSION: Final = table("alembic_version")
 
 
 def _config() -> Config:
+    # Alembic is loaded where it is used: most programs only ask which revision there is.
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
 
 
+def all_revisions() -> list[str]:
+    """Every revision, oldest first: each is the number its file's name begins with."""
+    return sorted(path.name.partition("_")[0] for path in _FOLDER.glob("versions/[0-9]*_*.py"))
+
+
 def newest() -> str:
     """The revision this version of orch works with."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
+    known = all_revisions()
+    if not known:
         raise SchemaMismatch("This installation of orch holds no migrations.")
-    return head
-
-
-def all_revisions() -> list[str]:
-    """Every revision, oldest first."""
-    script = ScriptDirectory.from_config(_config())
-    return [each.revision for each in reversed(list(script.walk_revisions()))]
+    return known[-1]
 
 
 def current(store: Store) -> str | None:
     """The revision of the database; None for an empty one. Raises StoreUnavailable."""
-    try:
-        return store.read(lambda conn: MigrationContext.configure(conn).get_current_revision())
-    except OperationalError as error:
-        raise StoreUnavailable(f"The task store does not answer: {error.orig}") from error
+
+    def look(conn: Connection) -> str | None:
+        if not inspect(conn).has_table("alembic_version"):
+            return None
+        found: str | None = conn.scalar(select(column("version_num")).select_from(_VERSION))
+        return found
+
+    return store.read(look)
 
 
 def upgrade(store: Store, revision: str = "head") -> str:
@@ -53,6 +58,8 @@ def upgrade(store: Store, revision: str = "head") -> str:
 
     Raises SchemaMismatch for a database from a newer orch.
     """
+    from alembic import command
+
     found = current(store)
     if found is not None and found not in all_revisions():
         raise _mismatch(found, "ahead of")
