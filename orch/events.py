@@ -34,8 +34,11 @@ def page(line: Line, wanted: Wanted) -> dict[str, Any]:
     """
 
     def look(conn: Connection) -> dict[str, Any]:
+        asked = _filter(conn, wanted)
+        if wanted.after is not None and history.last_event(conn) <= wanted.after:
+            return {"events": [], "last": wanted.after, "more": False}  # what followers find mostly
         horizon = history.event_horizon(conn, line.now())
-        found = [dict(row) for row in history.events_page(conn, _filter(conn, wanted), horizon)]
+        found = [dict(row) for row in history.events_page(conn, asked, horizon)]
         full = len(found) == wanted.limit
         if wanted.after is None:
             before = found[-1]["id"] if full else None
