@@ -77,11 +77,11 @@ class _Behind:
             for freeze in views.freezes_of(conn, now, sorted(repos_of["freeze"])):
                 self.freezes[freeze["covered"]].append(freeze)
         self.before = views.unfinished_before(
-            conn, [row["task_id"] for name, row in failing if name == "dependency"]
+            conn, gate, [row["task_id"] for name, row in failing if name == "dependency"]
         )
         crowded = sorted(repos_of["active-task"])
         self.live = defaultdict(list)
-        for live in views.live_jobs(conn, crowded) if crowded else []:
+        for live in views.live_jobs(conn, gate, crowded) if crowded else []:
             self.live[live["repo"]].append(live)
         self.heads = {head["repo"]: head for head in views.heads(conn, gate, crowded)}
 

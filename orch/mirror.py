@@ -11,7 +11,6 @@ from orch.line import Line
 from orch.serial_gate import Gate
 from orch.store import views
 from orch.store.session import Connection, Row
-from orch.store.work import task_by_work_item
 
 
 def why(line: Line, work_item_id: str) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def why(line: Line, work_item_id: str) -> dict[str, Any]:
 
 def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[str, Any]:
     """The same inside a transaction that is open already."""
-    task = task_by_work_item(conn, work_item_id)
+    task = views.task_row(conn, gate, work_item_id)
     if task is None:
         raise unknown(conn, work_item_id)
     wanted = snapshot.Wanted(repos=(task["repo"],), limit=snapshot.PAGE)

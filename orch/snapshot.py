@@ -43,7 +43,7 @@ def snapshot(line: Line, wanted: Wanted = EVERYTHING) -> dict[str, Any]:
 def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, Any]:
     """The snapshot inside a transaction that is open already, as previews need it."""
     now = line.now()
-    names = list(dict.fromkeys(wanted.repos)) or views.busy_repos(conn, wanted.limit)
+    names = list(dict.fromkeys(wanted.repos)) or views.busy_repos(conn, gate, wanted.limit)
     serving = views.agents_now(conn, now, line.limits.worker_stale)
     waiting = views.waiting_rows(conn, gate, now, names, wanted.limit)
     rows = explain.explained(conn, gate, now, waiting)
@@ -51,8 +51,8 @@ def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, 
     for row in rows:
         lane = per_repo[row["repo"]]["waiting"]
         lane.append(explain.waiting_entry(row, hold(row["agent"], serving), len(lane) + 1))
-    _add_live(conn, per_repo)
-    _add_paused(conn, per_repo, wanted.limit)
+    _add_live(conn, gate, per_repo)
+    _add_paused(conn, gate, per_repo, wanted.limit)
     _add_freezes(conn, now, gate, per_repo)
     _add_active(conn, gate, per_repo)
     _add_counts(conn, per_repo)
@@ -91,13 +91,15 @@ def hold(agent_name: str, serving: dict[str, dict[str, Any]]) -> str | None:
     return "capacity" if agent["live"] >= agent["slots"] else None
 
 
-def _add_live(conn: Connection, per_repo: dict[str, dict[str, Any]]) -> None:
-    for row in views.live_jobs(conn, list(per_repo)):
+def _add_live(conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]]) -> None:
+    for row in views.live_jobs(conn, gate, list(per_repo)):
         per_repo[row["repo"]]["live"].append(dict(row))
 
 
-def _add_paused(conn: Connection, per_repo: dict[str, dict[str, Any]], limit: int) -> None:
-    for row in views.paused_rows(conn, list(per_repo), limit):
+def _add_paused(
+    conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]], limit: int
+) -> None:
+    for row in views.paused_rows(conn, gate, list(per_repo), limit):
         shown = {key: value for key, value in row.items() if key not in ("turn", "repo")}
         per_repo[row["repo"]]["paused"].append(shown)
 

@@ -77,7 +77,7 @@ def _start(line: Line, gate: Gate, bench: Bench, claim: Claim) -> tuple[Row, Row
         )
         if job is None:
             return None
-        task = work.task_by_id(conn, job["task_id"])
+        task = work.task_at_work(conn, job["task_id"])
         return job, task
 
     return line.store.write(begin)
@@ -176,7 +176,7 @@ def _settle(conn: Connection, line: Line, ended: _Ended) -> bool:
     facts = {"failure": decision.failure, "verdict": decision.verdict}
     event = f"job.{after['status']}"
     ledger.record(conn, line.now(), event, **told, job_id=job["id"], **moved, data=facts)
-    task = work.task_by_id(conn, job["task_id"])
+    task = work.task_at_work(conn, job["task_id"])
     if task["stage"] not in stages.TERMINAL:
         _next(conn, line, ended, task)
     # In any case the slot is free, and the repo's line may go on.

@@ -161,6 +161,12 @@ class Rig:
         statement = select(tasks).where(tasks.c.work_item_id == item)
         return self.store.read(lambda conn: conn.execute(statement).mappings().one())
 
+    def row_id(self, item: str) -> int:
+        """The task's id, which can be read however broken the rest of the row is."""
+        statement = select(tasks.c.id).where(tasks.c.work_item_id == item)
+        found: int = self.store.read(lambda conn: conn.execute(statement).scalar_one())
+        return found
+
     def job(self, item: str) -> RowMapping:
         """The newest job of the task."""
         statement = (

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, String, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch.store import ledger
 from orch.store.moments import Moment, at
 from orch.store.schema import repo_freeze, repos
-from orch.store.session import lock_repos
+from orch.store.session import apart, is_broken_query, lock_repos
 
+log = structlog.get_logger(__name__)
 ESCAPE = "\\"
 
 
@@ -144,8 +147,15 @@ def clear_expired(conn: Connection, now: Moment, repo: str | None = None) -> int
 
 
 def is_repo_frozen(conn: Connection, repo: str, now: Moment) -> bool:
-    """Whether a freeze in force covers this repo."""
-    return bool(conn.scalar(select(frozen(literal(repo, String), now))))
+    """Whether a freeze in force covers this repo; one whose freezes cannot be read is frozen."""
+    try:
+        with apart(conn):
+            return bool(conn.scalar(select(frozen(literal(repo, String), now))))
+    except DBAPIError as error:
+        if not is_broken_query(error):
+            raise
+        log.warning("gate.fallback", clause="freeze", repo=repo)
+        return True
 
 
 def _active(repo: str) -> ColumnElement[bool]:

@@ -65,7 +65,7 @@ def move_job(
 def move_task(
     conn: Connection, now: Moment, task_id: int, from_stage: str, to_stage: str
 ) -> RowMapping | None:
-    """Move one task along an edge of the stage table; its row after, or None if it moved meanwhile.
+    """Move one task along an edge of the stage table; None if it moved meanwhile.
 
     Raises ValueError for an edge the table does not have. A task that ends wakes the repos of
     those that waited for it.
@@ -81,7 +81,7 @@ def move_task(
         update(tasks)
         .where(tasks.c.id == task_id, tasks.c.stage == from_stage)
         .values(**values)
-        .returning(tasks)
+        .returning(tasks.c.id, tasks.c.stage)
     )
     row = conn.execute(statement).mappings().one_or_none()
     if row is not None and ended:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Connection,
     Integer,
@@ -19,13 +20,16 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import DBAPIError
 
 from orch.serial_gate import Gate
 from orch.store import ledger
 from orch.store.claims import candidates, overdue
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, QUEUED, jobs, repo_freeze, repos, tasks, wakes
-from orch.store.session import is_any_of
+from orch.store.session import is_any_of, is_broken_query
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,17 @@ class Due:
 
 
 def due(conn: Connection, now: Moment) -> Due:
-    """Ask for everything in one round trip; each part is one probe of a small index."""
-    return Due(*map(bool, conn.execute(_due(now)).one()))
+    """Ask for everything in one round trip; each part is one probe of a small index.
+
+    When that cannot be read, whatever does not end a pause or a freeze counts as waiting.
+    """
+    try:
+        return Due(*map(bool, conn.execute(_due(now)).one()))
+    except DBAPIError as error:
+        if not is_broken_query(error):
+            raise
+        log.warning("tick.blind", error=str(error.orig))
+        return Due(woken=True, overdue=True, ready=True, pauses=False, freezes=False)
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -72,12 +72,10 @@ class Store:
                 self.writer if in_memory else _sqlite_engine(self.url, "DEFERRED", synchronous)
             )
         else:
-            self.writer = _postgresql_engine(self.url, pool, _SEEK_ONLY)
+            self.writer = _postgresql_engine(self.url, pool)
             # Every statement sees its own moment there anyway: BEGIN and COMMIT would be two
             # round trips for nothing.
-            self.reader = _postgresql_engine(self.url, pool).execution_options(
-                isolation_level="AUTOCOMMIT"
-            )
+            self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one write transaction, from the start again when it lost a lock.
@@ -151,23 +149,30 @@ def _sqlite_engine(url: Any, begin: str, synchronous: str) -> Engine:
     return engine
 
 
-# What claims and moves look up, they look up by an index. With statistics that are old or not yet
-# there, as after a burst, PostgreSQL would rather read everything that waits.
-_SEEK_ONLY: Final = "".join(
-    f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")
-)
+_SESSION: Final = {
+    # A transaction held open keeps dead rows alive and slows every claim; see docs.
+    "idle_in_transaction_session_timeout": "60000",
+    "timezone": "UTC",
+    # What is looked up here is looked up by an index. With statistics that are old or not yet
+    # there, as after a burst, PostgreSQL would rather read everything that waits.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # Planning, and compiling, a statement of the gate takes longer than running it.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
 
 
-def _postgresql_engine(url: Any, pool: str, settings: str = "") -> Engine:
+def _postgresql_engine(url: Any, pool: str) -> Engine:
     options: dict[str, Any] = {"poolclass": NullPool} if pool == "none" else {"pool_size": 5}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={
             "connect_timeout": 5,
             "application_name": "orch",
-            # A transaction held open keeps dead rows alive and slows every claim; see docs. Compiling
-            # a statement of the gate takes ten times as long as running it.
-            "options": f"-c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c jit=off{settings}",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
         },
         **options,
     )
@@ -210,6 +215,12 @@ def _broke_the_law(error: IntegrityError) -> bool:
     if diagnosis is not None:
         return bool(diagnosis.constraint_name == schema.LAW)
     return "UNIQUE constraint failed: jobs.repo" in str(error.orig)
+
+
+def apart(conn: Connection) -> AbstractContextManager[Any]:
+    """What keeps a statement that fails from ending the transaction around it, if there is one."""
+    alone = conn.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    return nullcontext() if alone else conn.begin_nested()
 
 
 def insert_unless_there(conn: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> int:

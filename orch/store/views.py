@@ -6,10 +6,11 @@ The clauses come from the gate as they are. Nothing here decides anything.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, Integer, and_, bindparam, case, func, null, or_, select
 from sqlalchemy.engine import RowMapping
 
 from orch import serial_gate, stages
@@ -28,6 +29,7 @@ from orch.store.schema import (
     tasks,
     workers,
 )
+from orch.store.session import is_any_of
 
 COLUMNS: Final = (
     jobs.c.id.label("job_id"),
@@ -48,12 +50,29 @@ COLUMNS: Final = (
 )
 
 
+OF_A_PAUSE: Final = frozenset({"paused_at", "paused_by", "paused_reason", "paused_until"})
+
+
+def readable(gate: Gate, columns: Iterable[Any]) -> list[Any]:
+    """The same columns, those of a pause empty while a pause cannot be read."""
+    if "paused" not in gate.degraded:
+        return list(columns)
+    return [null().label(each.name) if each.name in OF_A_PAUSE else each for each in columns]
+
+
 def moment(conn: Connection, now: Moment) -> Any:
     """The moment itself, read from the database's clock where that is what `now` is."""
     return conn.scalar(select(at(now).label("now")))
 
 
-def busy_repos(conn: Connection, most: int) -> list[str]:
+def task_row(conn: Connection, gate: Gate, work_item_id: str) -> RowMapping | None:
+    """The task of this work item, or None."""
+    columns = readable(gate, tasks.c)
+    statement = select(*columns).where(tasks.c.work_item_id == work_item_id)
+    return conn.execute(statement).mappings().one_or_none()
+
+
+def busy_repos(conn: Connection, gate: Gate, most: int) -> list[str]:
     """Repos where something waits, runs, is parked or is frozen, by name."""
     busy = select(jobs.c.repo).where(or_(QUEUED, LIVE)).distinct().order_by(jobs.c.repo)
     names = list(conn.scalars(busy.limit(most)))
@@ -61,8 +80,10 @@ def busy_repos(conn: Connection, most: int) -> list[str]:
     held = select(repo_freeze.c.repo).where(
         repo_freeze.c.cleared_at.is_(None), ~repo_freeze.c.is_glob
     )
-    more = [*conn.scalars(parked.limit(most)), *conn.scalars(held.limit(most))]
-    return sorted(dict.fromkeys([*names, *more]))
+    for clause, more in (("paused", parked), ("freeze", held)):
+        if clause not in gate.degraded:
+            names += conn.scalars(more.limit(most))
+    return sorted(set(names))
 
 
 def waiting_rows(
@@ -71,6 +92,12 @@ def waiting_rows(
     """The first waiting jobs of each repo, in the order in which the gate would admit them."""
     if not names:
         return []
+    bound = {"repos": list(names), "most": limit}
+    return list(conn.execute(_waiting(gate, now), bound).mappings())
+
+
+@lru_cache(maxsize=16)
+def _waiting(gate: Gate, now: Moment) -> Any:
     order = (
         case((serial_gate.is_past_entry(tasks), 0), else_=1),
         case((serial_gate.is_past_entry(tasks), serial_gate.place_if_resumed(gate, tasks, now))),
@@ -81,20 +108,21 @@ def waiting_rows(
     first = (
         select(jobs.c.id.label("id"), turn.label("turn"))
         .select_from(jobs.join(tasks, tasks.c.id == jobs.c.task_id))
-        .where(QUEUED, jobs.c.repo.in_(list(names)))
+        .where(QUEUED, is_any_of(jobs.c.repo, "repos"))
         .subquery()
     )
-    statement = (
-        serial_gate.snapshot(gate, now, *COLUMNS)
+    return (
+        serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
         .join(first, first.c.id == jobs.c.id)
-        .where(first.c.turn <= limit)
+        .where(first.c.turn <= bindparam("most", type_=Integer))
         .order_by(jobs.c.repo, first.c.turn)
     )
-    return list(conn.execute(statement).mappings())
 
 
-def paused_rows(conn: Connection, names: Sequence[str], limit: int) -> list[RowMapping]:
-    """The first parked tasks of each of these repos."""
+def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) -> list[RowMapping]:
+    """The first parked tasks of each of these repos; none while a pause cannot be read."""
+    if "paused" in gate.degraded:
+        return []
     columns = (
         tasks.c.id.label("task_id"),
         tasks.c.work_item_id,
@@ -140,11 +168,13 @@ def similar_work_items(conn: Connection, work_item_id: str, most: int = 3) -> li
 
 def waiting_row(conn: Connection, gate: Gate, now: Moment, task_id: int) -> RowMapping | None:
     """The queued job of one task, as the gate's snapshot has it."""
-    statement = serial_gate.snapshot(gate, now, *COLUMNS).where(tasks.c.id == task_id)
+    statement = serial_gate.snapshot(gate, now, *readable(gate, COLUMNS)).where(
+        tasks.c.id == task_id
+    )
     return conn.execute(statement).mappings().one_or_none()
 
 
-def live_jobs(conn: Connection, names: Sequence[str]) -> list[RowMapping]:
+def live_jobs(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMapping]:
     """Live jobs of these repos, longest held first."""
     statement = (
         select(
@@ -161,7 +191,7 @@ def live_jobs(conn: Connection, names: Sequence[str]) -> list[RowMapping]:
             tasks.c.id.label("task_id"),
             tasks.c.work_item_id,
             tasks.c.stage,
-            tasks.c.paused_at,
+            *readable(gate, [tasks.c.paused_at]),
         )
         .join(tasks, tasks.c.id == jobs.c.task_id)
         .where(LIVE, jobs.c.repo.in_(list(names)))
@@ -216,13 +246,17 @@ def freezes_of(conn: Connection, now: Moment, names: Sequence[str]) -> list[RowM
     return list(conn.execute(statement).mappings())
 
 
-def unfinished_before(conn: Connection, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-    """Per dependent task the predecessors that are not over."""
+def unfinished_before(
+    conn: Connection, gate: Gate, task_ids: Sequence[int]
+) -> dict[int, list[RowMapping]]:
+    """Per dependent task the predecessors that are not over; none while they cannot be read."""
     found: dict[int, list[RowMapping]] = defaultdict(list)
-    if task_ids:
+    if task_ids and "dependency" not in gate.degraded:
         statement = (
             select(
-                job_deps.c.task_id.label("dependent"), job_deps.c.created_at.label("since"), tasks
+                job_deps.c.task_id.label("dependent"),
+                job_deps.c.created_at.label("since"),
+                *readable(gate, tasks.c),
             )
             .join(tasks, tasks.c.id == job_deps.c.depends_on_task_id)
             .where(
@@ -260,6 +294,11 @@ def agents_now(conn: Connection, now: Moment, stale: float) -> dict[str, dict[st
 
 def overview(conn: Connection, gate: Gate) -> list[RowMapping]:
     """Per repo with waiting jobs: how many, since when, whose turn it is; for a first page."""
+    return list(conn.execute(_overview(gate)).mappings())
+
+
+@lru_cache(maxsize=16)
+def _overview(gate: Gate) -> Any:
     counted = (
         select(
             jobs.c.repo.label("repo"),
@@ -271,4 +310,4 @@ def overview(conn: Connection, gate: Gate) -> list[RowMapping]:
         .subquery()
     )
     head = serial_gate.head(gate, counted.c.repo).label("head_task_id")
-    return list(conn.execute(select(counted, head).order_by(counted.c.repo)).mappings())
+    return select(counted, head).order_by(counted.c.repo)

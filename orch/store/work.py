@@ -7,7 +7,7 @@ change, and leave sentences and status codes to their callers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, exists, func, insert, select, update
 from sqlalchemy.engine import RowMapping
@@ -28,6 +28,24 @@ def task_by_work_item(conn: Connection, work_item_id: str) -> RowMapping | None:
 def task_by_id(conn: Connection, task_id: int) -> RowMapping:
     """The task with this id, which must exist."""
     return conn.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one()
+
+
+_AT_WORK: Final = (
+    "id",
+    "work_item_id",
+    "repo",
+    "title",
+    "description",
+    "stage",
+    "track",
+    "reworks",
+)
+
+
+def task_at_work(conn: Connection, task_id: int) -> RowMapping:
+    """What a worker needs of a task: nothing of its pause, which only the gate reads."""
+    columns = [tasks.c[name] for name in _AT_WORK]
+    return conn.execute(select(*columns).where(tasks.c.id == task_id)).mappings().one()
 
 
 def locked_task(conn: Connection, task_id: int | None) -> RowMapping | None:

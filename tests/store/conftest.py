@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -10,7 +11,6 @@ import pytest
 import structlog.testing
 
 from orch import serial_gate
-from orch.store import claims, queries
 from orch.store.session import Store
 from tests.factories import Rig
 
@@ -37,8 +37,9 @@ def breakable(own_store: Store) -> Rig:
 
 
 def _forget_statements() -> None:
-    for module in (claims, queries):
-        for kept in vars(module).values():
+    """Statements are built once and kept, also with a clause that was broken only for a test."""
+    for name, module in list(sys.modules.items()):
+        for kept in vars(module).values() if name.startswith("orch.") else ():
             if hasattr(kept, "cache_clear"):
                 kept.cache_clear()
 
