@@ -11,13 +11,13 @@ from functools import partial
 
 import structlog
 
-from orch import reaper, serial_gate
-from orch.errors import LostRace
+from orch import names, reaper, serial_gate
+from orch.errors import LostRace, OrchError
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.ports import Claim
 from orch.serial_gate import Gate
-from orch.store import claims, fleet, freezes, ledger, queries, work
+from orch.store import claims, fleet, freezes, ledger, queries, views, work
 from orch.store.claims import Claimed
 from orch.store.moments import Moment
 from orch.store.session import Connection, lock_free_repos
@@ -76,7 +76,11 @@ def _look(line: Line, done: Tick) -> _Look | None:
         return evaluated(line.store, line.gate, line.now(), attempt)
     except LostRace:
         done.lost_races += 1
-        return _one_by_one(line, token)
+    except OrchError:
+        raise
+    except Exception:
+        log.exception("tick.batch_failed")
+    return _one_by_one(line, token)
 
 
 def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look | None:
@@ -88,12 +92,12 @@ def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look 
     # all of them, they are all noted first, and chosen from then.
     only_note = woken.more and (bool(noted) or not _slots_for_all(conn, gate, slots, now))
     wanted = woken.repos if only_note else [*woken.repos, *noted]
-    names = lock_free_repos(conn, list(dict.fromkeys(wanted)))
-    if not names:
+    locked = lock_free_repos(conn, list(dict.fromkeys(wanted)))
+    if not locked:
         return None
-    queries.clear_wakes(conn, names, now)
-    claimed = [] if only_note else _claim(conn, line, gate, names, slots, token)
-    noted_now = _note_the_rest(conn, gate, names, claimed, now)
+    queries.clear_wakes(conn, locked, now)
+    claimed = [] if only_note else _claim(conn, line, gate, locked, slots, token)
+    noted_now = _note_the_rest(conn, gate, locked, claimed, now)
     # What was claimed leaves nothing new to find, what was noted or not read may.
     return _Look(claimed, progress=woken.more or bool(noted_now))
 
@@ -123,7 +127,7 @@ def _claim(
 
 
 def _one_by_one(line: Line, token: str) -> _Look:
-    """The same batch a repo at a time, so that the one where somebody was faster stands alone."""
+    """The same batch a repo at a time, so that the one that cannot be handled stands alone."""
     claimed: list[Claimed] = []
     woken = line.store.read(lambda conn: queries.woken_repos(conn, line.now(), BATCH))
     for name in woken.repos:
@@ -132,7 +136,22 @@ def _one_by_one(line: Line, token: str) -> _Look:
         except LostRace:
             log.info("claim.lost_race", repo=name)
             line.store.write(partial(_note_lost_race, name=name, now=line.now()))
+        except OrchError:
+            raise
+        except Exception as error:
+            log.exception("tick.repo_failed", repo=name)
+            line.store.write(partial(_set_aside, line=line, name=name, why=str(error)))
     return _Look(claimed, progress=False)
+
+
+def _set_aside(conn: Connection, line: Line, name: str, why: str) -> None:
+    """Park the task at the head of a repo whose claim fails: the tick and the line go on."""
+    now = line.now()
+    for head in views.heads(conn, line.gate, [name]):
+        reason = f"the dispatcher could not handle it: {names.shown(why)}"
+        work.set_task_paused(conn, head["task_id"], now, reason=reason)
+    queries.clear_wakes(conn, [name], now)
+    ledger.wake(conn, now, [name], after=1)
 
 
 def _claim_one(conn: Connection, line: Line, name: str, token: str) -> list[Claimed]:
