@@ -9,6 +9,7 @@ say start
 if [ -e "$DESK/poison-$ORCH_WORK_ITEM" ]; then
     read -r _ _ _ worker _ <"/proc/$PPID/stat" # this shell < supervisor < pool child
     kill -KILL "$worker"
+    sleep 60 # until it is stopped for that
 fi
 while [ -e "$DESK/hold-$ORCH_WORK_ITEM" ]; do sleep 0.05; done
 say work

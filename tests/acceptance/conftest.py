@@ -1,52 +1,63 @@
-"""A stack of real processes for each test, whose logs are shown when the test fails."""
+"""Stacks of real processes, whose logs are shown when a test fails."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests import services
 from tests.acceptance.stack import Stack
-from tests.services import PrivateRedis
 
 SHOWN_LINES = 40
+Made = Callable[..., Stack]
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*.py"]  # the tests look into /proc
 
 
-@pytest.fixture
+@contextmanager
+def _stack(server: str, template: str, folder: Path, settings: dict[str, str]) -> Iterator[Stack]:
+    """A stack on a database and a Redis of its own, with nothing started yet."""
+    url = services.create_database(server, template)
+    try:
+        with services.PrivateRedis(folder / "redis") as redis:
+            stack = Stack(folder, url, redis, settings)
+            try:
+                yield stack
+            finally:
+                stack.close()
+    finally:
+        services.drop_database(server, url)
+
+
+@pytest.fixture(scope="module")
 def make_stack(
-    tmp_path: Path, pg_database: str, private_redis: PrivateRedis
-) -> Iterator[Callable[..., Stack]]:
-    """Makes the stack, with settings other than the usual ones if need be."""
-    made: list[Stack] = []
+    postgres_url: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Made]:
+    """Makes a stack, with settings other than the usual ones if need be; it lasts for the file."""
+    with ExitStack() as open_stacks:
 
-    def make(**settings: str) -> Stack:
-        made.append(Stack(tmp_path / f"stack{len(made)}", pg_database, private_redis, settings))
-        return made[-1]
+        def make(**settings: str) -> Stack:
+            folder = tmp_path_factory.mktemp("stack")
+            stack = _stack(postgres_url, postgres_template, folder, settings)
+            return open_stacks.enter_context(stack)
 
-    yield make
-    for stack in made:
-        stack.close()
-
-
-@pytest.fixture
-def stack(make_stack: Callable[..., Stack]) -> Stack:
-    """A stack on PostgreSQL and Redis of its own, with nothing started yet."""
-    return make_stack()
+        yield make
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of every process's log with the failure."""
     report = yield
-    folder = getattr(item, "funcargs", {}).get("tmp_path")
-    if report.when == "call" and report.failed and folder is not None:
-        for log in sorted(Path(folder).glob("stack*/*.log")):
-            lines = log.read_text(errors="replace").splitlines()
-            report.sections.append((f"log of {log.stem}", "\n".join(lines[-SHOWN_LINES:])))
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        for running in stack.running:
+            end = "\n".join(running.read().splitlines()[-SHOWN_LINES:])
+            report.sections.append((f"log of {running.log.stem}", end))
     return report

@@ -56,10 +56,6 @@ class Desk:
         marks = [_mark(line) for line in lines]
         return [mark for mark in marks if item in ("", mark.item)]
 
-    def starts(self, item: str) -> int:
-        """How often an agent was started for this task."""
-        return sum(mark.word == "start" for mark in self.trace(item))
-
     def agents_alive(self) -> list[int]:
         """The processes that carry this desk's mark in their environment."""
         mark = f"DESK={self.folder}".encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,13 +17,13 @@ from celery import Celery
 from orch import bootstrap
 from orch.adapters.celery_queue import CeleryQueue
 from orch.config import load_settings
-from orch.processes import beat_argv, worker_argv
-from orch.stages import AGENTS, CONTROL_QUEUE, queue_of
+from orch.stages import AGENTS
 from tests.acceptance.desk import AGENT, Desk, processes
 from tests.acceptance.inside import Inside
 from tests.services import PrivateRedis, wait_until
 
 ROOT = Path(__file__).parents[2]
+ORCH = [sys.executable, "-m", "orch"]
 START_SECONDS = 40.0
 
 # Short enough that a test sees a lease run out, long enough for a machine with other things to do.
@@ -75,6 +76,12 @@ class Running:
         """End the process itself; its pool children see what becomes of them."""
         self.process.kill()
         self.process.wait()
+
+    def kill_children(self) -> None:
+        """End its pool children, as the system does that runs out of memory."""
+        for child in set(self.members()) - {self.pid}:
+            with suppress(ProcessLookupError):  # it ended between the look and the kill
+                os.kill(child, signal.SIGKILL)
 
     def members(self) -> list[int]:
         """The living processes of its session. Agents begin sessions of their own."""
@@ -141,25 +148,29 @@ class Stack:
         return self.start(ended.name, ended.argv)
 
     def dispatcher(self, name: str = "control") -> Running:
-        return self.start(name, worker_argv([CONTROL_QUEUE], 1, name))
+        return self.start(name, [*ORCH, "control", "--name", name])
 
     def beat(self, name: str = "beat") -> Running:
-        return self.start(name, beat_argv())
+        return self.start(name, [*ORCH, "beat"])
 
     def worker(self, agent: str, concurrency: int = 1, name: str = "") -> Running:
         name = name or agent
-        return self.start(name, worker_argv([queue_of(agent)], concurrency, name))
+        options = ["--concurrency", str(concurrency), "--name", name]
+        return self.start(name, [*ORCH, "worker", agent, *options])
 
     def ready(self) -> None:
         """Wait until every worker that runs consumes and is known to the store."""
-        workers = [each for each in self.running if "worker" in each.argv]
+        workers = [each for each in self.running if {"control", "worker"} & set(each.argv)]
         workers = [each for each in workers if each.process.poll() is None]
         for worker in workers:
             worker.says("ready.")
         names = {each.name for each in workers}
-        wait_until(lambda: names <= self._known(), START_SECONDS, "a worker did not register")
+        wait_until(
+            lambda: names <= self.known_workers(), START_SECONDS, "a worker did not register"
+        )
 
-    def _known(self) -> set[str]:
+    def known_workers(self) -> set[str]:
+        """The workers that said to the store that they are there, and did not say goodbye."""
         rows = self.inside.sql("SELECT name FROM workers WHERE stopped_at IS NULL")
         return {row["name"].partition("@")[0] for row in rows}
 

@@ -29,6 +29,11 @@ LATE = ("review", "reviewer")
 """Every second repo's tasks come in here, as work taken over from another system would."""
 
 
+@pytest.fixture
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    return make_stack()
+
+
 @pytest.mark.timeout(330)
 def test_three_hundred_tasks_survive_kills_and_an_emptied_redis(stack: Stack) -> None:
     crew = start_everything(stack)
