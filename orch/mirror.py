@@ -17,7 +17,7 @@ def why(line: Line, work_item_id: str) -> dict[str, Any]:
     """Everything about why one task does or does not run. Raises UnknownTask."""
 
     def look(gate: Gate) -> dict[str, Any]:
-        return line.store.read(lambda conn: view(conn, line, gate, work_item_id))
+        return line.store.survey(lambda conn: view(conn, line, gate, work_item_id))
 
     return evaluated(line.store, line.gate, line.now(), look)
 

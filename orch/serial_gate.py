@@ -164,7 +164,7 @@ def is_behind(gate: Gate, task: Any, now: Moment) -> ColumnElement[bool]:
             tuple_(waiting.c.rank, waiting.c.id) < tuple_(task.c.rank, task.c.id),
         )
     )
-    # A task that is over, or at a stage nobody knows, has no place in the line and is never its head.
+    # A task that is over has no place in the line: it is never its head.
     in_line = or_(is_past_entry(task), at_or_before_entry(task))
     behind: ColumnElement[bool] = or_(
         ~in_line, ahead_started, and_(at_or_before_entry(task), ahead_waiting)

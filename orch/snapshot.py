@@ -35,7 +35,7 @@ def snapshot(line: Line, wanted: Wanted = EVERYTHING) -> dict[str, Any]:
     """Everything at one moment, as `GET /queue` answers it."""
 
     def look(gate: Gate) -> dict[str, Any]:
-        return line.store.read(lambda conn: view(conn, line, gate, wanted))
+        return line.store.survey(lambda conn: view(conn, line, gate, wanted))
 
     return evaluated(line.store, line.gate, line.now(), look)
 

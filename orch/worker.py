@@ -26,6 +26,9 @@ from orch.store.session import Connection, Row, lock_repos
 
 log = structlog.get_logger(__name__)
 
+SETTLE_TRIES = 5
+"""How often the end of a turn is written again after the store's own patience ran out."""
+
 LONGEST_DELAY = 600
 """Seconds a further attempt waits at most."""
 
@@ -65,9 +68,19 @@ def work_on(line: Line, bench: Bench, claim: Claim) -> str:
     if decision.next == "fenced":
         return "fenced"  # somebody else's job by now: nothing of it is ours to write
     ended = _Ended(claim, job, task, result, decision)
-    settled = line.store.write(lambda conn: _settle(conn, line, ended))
+    settled = _insist(line, ended)
     line.queue.kick()
     return decision.next if settled else "stale"
+
+
+def _insist(line: Line, ended: _Ended) -> bool:
+    """Write the end of a turn, also through a database's restart: the work behind it is dear."""
+    for _ in range(SETTLE_TRIES):
+        try:
+            return line.store.write(lambda conn: _settle(conn, line, ended))
+        except StoreUnavailable as error:
+            log.warning("settle.retry", job_id=ended.claim.job_id, error=error.message)
+    return line.store.write(lambda conn: _settle(conn, line, ended))
 
 
 def _start(line: Line, gate: Gate, bench: Bench, claim: Claim) -> tuple[Row, Row] | None:

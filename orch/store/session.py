@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
@@ -40,8 +41,8 @@ Result = TypeVar("Result")
 Row = RowMapping
 """One row, read by column name."""
 
-ATTEMPTS: Final = 6
-"""How often a transaction is begun again after losing a lock, a deadlock or the connection."""
+PAUSES: Final = (0.02, 0.1, 0.3, 0.8, 1.6)
+"""Seconds before a transaction is begun again that lost a lock, a deadlock or its connection."""
 
 # PostgreSQL: serialisation failure, deadlock; then server shutting down, starting, crashed.
 _RETRYABLE: Final = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
@@ -71,11 +72,12 @@ class Store:
             self.reader = (
                 self.writer if in_memory else _sqlite_engine(self.url, "DEFERRED", synchronous)
             )
+            self.surveyor = self.reader
         else:
             self.writer = _postgresql_engine(self.url, pool)
-            # Every statement sees its own moment there anyway: BEGIN and COMMIT would be two
-            # round trips for nothing.
+            # Without a transaction around them: BEGIN and COMMIT are two round trips.
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+            self.surveyor = self.writer.execution_options(isolation_level="REPEATABLE READ")
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one write transaction, from the start again when it lost a lock.
@@ -83,28 +85,32 @@ class Store:
         `work` must therefore do nothing but talk to the store. Raises StoreUnavailable when the
         database stays away, and LostRace when the law of one live serialised job refused.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with self.writer.begin() as conn:
-                    return work(conn)
-            except DBAPIError as error:
-                if not _worth_another_try(error) or attempt == ATTEMPTS:
-                    raise _translated(error) from error
-                log.warning("store.retry", attempt=attempt, error=str(error.orig))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return self._insist(self.writer, work)
 
     def read(self, look: Callable[[Connection], Result]) -> Result:
-        """Run `look` in one read transaction: everything it sees is of one moment on SQLite.
+        """Run `look`, each statement of which sees what is committed by then.
 
         Raises StoreUnavailable when the database stays away.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        return self._insist(self.reader, look)
+
+    def survey(self, look: Callable[[Connection], Result]) -> Result:
+        """Run `look` in one read transaction: all that it sees is of one moment.
+
+        Raises StoreUnavailable when the database stays away.
+        """
+        return self._insist(self.surveyor, look)
+
+    def _insist(self, engine: Engine, work: Callable[[Connection], Result]) -> Result:
+        for pause in (*PAUSES, None):
             try:
-                with self.reader.begin() as conn:
-                    return look(conn)
+                with engine.begin() as conn:
+                    return work(conn)
             except DBAPIError as error:
-                if not _worth_another_try(error) or attempt == ATTEMPTS:
+                if pause is None or not _worth_another_try(error):
                     raise _translated(error) from error
+                log.warning("store.retry", pause=pause, error=str(error.orig))
+                threading.Event().wait(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
