@@ -243,7 +243,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_leaseless",
         "jobs",
-        ["id"],
+        ["lease_until"],
         unique=False,
         **where("status IN ('claimed', 'running') AND lease_until IS NULL"),
     )
@@ -255,7 +255,11 @@ def upgrade() -> None:
         **where("status IN ('claimed', 'running')"),
     )
     op.create_index(
-        "ix_jobs_queued", "jobs", ["repo", "task_id"], unique=False, **where("status = 'queued'")
+        "ix_jobs_queued",
+        "jobs",
+        ["repo", "task_id", "created_at"],
+        unique=False,
+        **where("status = 'queued'"),
     )
     op.create_index(
         "ix_jobs_ready",
