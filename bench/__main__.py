@@ -6,13 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import ticks
+from bench import moves, pages, ticks
 from bench.measuring import Ratio
 
 MEASURES: dict[str, tuple[str, Callable[[bool], Iterator[Ratio]]]] = {
     "a": ("idle tick", ticks.idle),
     "b": ("tick that claims a hundred", ticks.few_of_many),
     "c": ("claim rate over a backlog", ticks.whole),
+    "f": ("overview and page", pages.measure),
+    "g": ("start and end of a job", moves.measure),
 }
 
 

@@ -19,7 +19,7 @@ from orch.clock import new_id, utc_now
 from orch.line import Limits, Line
 from orch.ports import Claim
 from orch.stages import AGENTS
-from orch.store import fleet, revisions
+from orch.store import fleet, freezes, revisions
 from orch.store.moments import DATABASE_TIME, UtcDateTime
 from orch.store.session import Store
 
@@ -32,11 +32,17 @@ SERIES = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i
 
 @dataclass(frozen=True)
 class Backlog:
-    """How much waits, in how many repos; in the first `held` of them a job is running."""
+    """How much waits, in how many repos. In the first `held` of them a job is running; or all but
+    the first `free` of them are frozen."""
 
     waiting: int
     repos: int
     held: int = 0
+    free: int = 0
+
+    def name(self, index: str) -> str:
+        """SQL for the name of a repo by its number."""
+        return f"CASE WHEN {index} < {self.free} THEN 'free' ELSE 'r' END || ({index})"
 
     def __str__(self) -> str:
         return f"{self.waiting:,} waiting in {self.repos:,} repos"
@@ -110,18 +116,26 @@ def fill(store: Store, backlog: Backlog) -> None:
             conn.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         else:
             conn.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        conn.execute(text(_into("repos", {"name": "'r' || i"})), {"last": backlog.repos - 1})
+        conn.execute(text(_into("repos", {"name": backlog.name("i")})), {"last": backlog.repos - 1})
         tasks = {"id": "i + 1", "work_item_id": "'W-' || i", "repo": _repo(backlog)}
         conn.execute(text(_into("tasks", tasks | {"stage": "'analysis'"})), {"last": total - 1})
         conn.execute(*_jobs(backlog, total))
+        if backlog.free:
+            freezes.set_repo_freeze(conn, "r*", "not measured", "bench", DATABASE_TIME)
         for agent in AGENTS:
             fleet.register(conn, f"bench-{agent}", f"agent.{agent}", 0, "bench", DATABASE_TIME)
+        if not store.is_sqlite:  # the next ids come from counters the statements above went around
+            for table in ("tasks", "jobs"):
+                conn.exec_driver_sql(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {total})"
+                )
     settle(store)
 
 
 def _repo(backlog: Backlog) -> str:
     # A held repo's running task comes first; then the waiting ones of all repos in turns.
-    return f"'r' || CASE WHEN i < {backlog.held} THEN i ELSE (i - {backlog.held}) % {backlog.repos} END"
+    held, repos = backlog.held, backlog.repos
+    return backlog.name(f"(CASE WHEN i < {held} THEN i ELSE (i - {held}) % {repos} END)")
 
 
 def _into(table: str, columns: dict[str, str]) -> str:

@@ -51,7 +51,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def interleaved(rounds: int, *works: Callable[[], object]) -> list[float]:
-    """The median milliseconds of each, called in turns, and in the other order every second time."""
+    """The median milliseconds of each, called in turns, every second time the other way round."""
     times: list[list[float]] = [[] for _ in works]
     for turn in range(rounds):
         order = range(len(works)) if turn % 2 == 0 else reversed(range(len(works)))
