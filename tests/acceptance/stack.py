@@ -14,11 +14,12 @@ from pathlib import Path
 
 from celery import Celery
 
-from orch import bootstrap
+from orch import bootstrap, tokens
 from orch.adapters.celery_queue import CeleryQueue
 from orch.config import load_settings
 from orch.stages import AGENTS
 from tests.acceptance.desk import AGENT, Desk, processes
+from tests.acceptance.front import Front, found
 from tests.acceptance.inside import Inside
 from tests.services import PrivateRedis, wait_until
 
@@ -36,6 +37,7 @@ SETTINGS: Mapping[str, str] = {
     "worker_stale_seconds": "6",
     "retry_delay_seconds": "0.2",
     "broker_socket_timeout": "3",
+    "web_port": "0",
 }
 AGENT_TABLE = """
 [agents.{agent}]
@@ -157,6 +159,15 @@ class Stack:
         name = name or agent
         options = ["--concurrency", str(concurrency), "--name", name]
         return self.start(name, [*ORCH, "worker", agent, *options])
+
+    def web(self) -> Front:
+        """Start the web app and wait until it listens; enter it as an operator."""
+        told = tokens.add(self.inside.line, "acceptance", "operator", "test")
+        running = self.start("web", [*ORCH, "web"])
+        message = "the web app did not come up"
+        front = wait_until(lambda: found(running.read(), told["token"]), START_SECONDS, message)
+        assert front is not None
+        return front
 
     def ready(self) -> None:
         """Wait until every worker that runs consumes and is known to the store."""

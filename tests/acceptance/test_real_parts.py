@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 
 from orch.store import work
 from orch.store.session import Connection
 from tests.acceptance import proofs
+from tests.acceptance.front import Front
 from tests.acceptance.stack import Running, Stack
 from tests.services import wait_until
 
@@ -25,7 +28,7 @@ TASKS = 300
 CREW = {"analyst": 1, "developer": 1, "reviewer": 2, "deployer": 2}
 """Slots of each worker; there are two workers an agent."""
 DRAIN_SECONDS = 240.0
-LATE = ("review", "reviewer")
+LATE = ("deploy", "deployer")
 """Every second repo's tasks come in here, as work taken over from another system would."""
 
 
@@ -36,8 +39,8 @@ def stack(make_stack: Callable[..., Stack]) -> Stack:
 
 @pytest.mark.timeout(330)
 def test_three_hundred_tasks_survive_kills_and_an_emptied_redis(stack: Stack) -> None:
-    crew = start_everything(stack)
-    with feeding(stack):
+    crew, front = start_everything(stack), stack.web()
+    with feeding(stack, front):
         trouble(stack, crew)
     when_done(stack, TASKS)
     tasks = stack.inside.sql("SELECT * FROM tasks ORDER BY id")
@@ -51,6 +54,7 @@ def test_three_hundred_tasks_survive_kills_and_an_emptied_redis(stack: Stack) ->
     told = proofs.by(lambda event: event["task_id"], events)
     for task in tasks:
         proofs.told_in_full(task, told[task["id"]])
+    assert [name for name, repo in repos(front).items() if repo["waiting"] or repo["live"]] == []
     assert stack.desk.agents_alive() == []
     assert crew["developer-2"].members() == []
 
@@ -97,18 +101,22 @@ def when_done(stack: Stack, count: int) -> None:
 
 
 @contextmanager
-def feeding(stack: Stack) -> Iterator[None]:
+def feeding(stack: Stack, front: Front) -> Iterator[None]:
     """Bring in all tasks, from several sides at once, while the block runs."""
     failures: list[BaseException] = []
 
-    def feed(bring: Callable[[Stack, int], None], numbers: range) -> None:
+    def feed(bring: Callable[[int], None], numbers: range) -> None:
         try:
             for number in numbers:
-                bring(stack, number)
+                bring(number)
         except BaseException as error:  # noqa: BLE001 (told by the test's own thread)
             failures.append(error)
 
-    ways = [(by_use_case, range(0, TASKS, 2)), (by_store, range(1, TASKS, 2))]
+    ways = [
+        (partial(by_http, front), range(0, TASKS, 4)),
+        (partial(by_use_case, stack), range(2, TASKS, 4)),
+        (partial(by_store, stack), range(1, TASKS, 2)),
+    ]
     threads = [threading.Thread(target=feed, args=way) for way in ways]
     for thread in threads:
         thread.start()
@@ -120,6 +128,11 @@ def feeding(stack: Stack) -> Iterator[None]:
 
 def item_and_repo(number: int) -> tuple[str, str]:
     return f"ACME-{number}", REPOS[number % len(REPOS)]
+
+
+def by_http(front: Front, number: int) -> None:
+    item, repo = item_and_repo(number)
+    front.post("/tasks", work_item=item, repo=repo, track="docs")
 
 
 def by_use_case(stack: Stack, number: int) -> None:
@@ -138,3 +151,9 @@ def by_store(stack: Stack, number: int) -> None:
         work.enqueue_job(conn, agent, repo, None, task["id"], line.now())
 
     line.store.write(bring)
+
+
+def repos(front: Front) -> dict[str, Any]:
+    """What the web app shows of each repo."""
+    shown: dict[str, Any] = front.get("/queue")["serial_gate"]["per_repo"]
+    return shown
