@@ -77,18 +77,29 @@ class ProcessGroup:
             if restart and child.process is None and time.monotonic() >= child.again_at:
                 self._spawn(child)
 
-    def stop(self, names: Sequence[str], patience: float, hurry: Callable[[], bool]) -> None:
-        """Ask these children to stop, in this order; kill those that have not in time."""
+    def stop(
+        self,
+        names: Sequence[str],
+        patience: float,
+        hurry: Callable[[], bool],
+        how: signal.Signals | None = None,
+    ) -> None:
+        """Ask these children to stop, in this order; kill those that have not in time.
+
+        Each is asked by its own signal unless `how` names another; after that nobody is killed.
+        """
         chosen = [self.children[name] for name in names if name in self.children]
         for child in chosen:
             if child.process is not None and child.alive:
-                child.process.send_signal(child.stop_signal)
+                child.process.send_signal(how or child.stop_signal)
         deadline = time.monotonic() + patience
         while any(child.alive for child in chosen):
             self.turn(0.1, restart=False)
             if time.monotonic() > deadline or hurry():
                 break
         for child in chosen:
+            if child.alive and how is not None:
+                continue
             if child.alive:
                 self._tell("", f"{child.name} did not stop in time and is killed")
             self._kill(child)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import math
+import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +72,7 @@ def run(settings: Settings, plan: Plan, tell: Tell) -> None:
     """
     wish = Wish()
     with ExitStack() as stack:
-        stack.enter_context(_heeded(wish))
+        stack.enter_context(_heeded(wish, signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         stack.enter_context(_alone(settings.data_dir))
         store = bootstrap.build_store(settings)
         stack.callback(store.dispose)
@@ -81,6 +83,23 @@ def run(settings: Settings, plan: Plan, tell: Tell) -> None:
         stack.callback(_stop, whole)
         _start(whole)
         _keep(whole)
+
+
+def run_workers(agents: Sequence[str], concurrency: int, tell: Tell) -> None:
+    """Run one worker for each of these agents. SIGTERM lets their jobs end; SIGINT and SIGQUIT
+    hand them back, uncounted; a second signal ends everything at once."""
+    drain, leave = Wish(), Wish()
+    with _heeded(leave, signal.SIGINT, signal.SIGQUIT), _heeded(drain, signal.SIGTERM):
+        group = ProcessGroup(tell)
+        for agent in agents:
+            name = f"{agent}-{os.getpid()}"
+            argv = processes.worker_argv([stages.queue_of(agent)], concurrency, name)
+            group.start(agent, argv, signal.SIGQUIT)
+        while not drain.asked + leave.asked:
+            group.turn(LOOK_SECONDS)
+        if drain.asked:
+            group.stop(agents, math.inf, lambda: drain.asked + leave.asked > 1, signal.SIGTERM)
+        group.stop(agents, AGENTS_PATIENCE, lambda: drain.asked + leave.asked > 2)
 
 
 def _start(whole: _Up) -> None:
@@ -120,11 +139,16 @@ def _greet(whole: _Up) -> bool:
         alive = whole.store.read(lambda conn: vitals.live_workers(conn, DATABASE_TIME, stale))
         serving = {row["queue"] for row in alive}
         wanted = {stages.CONTROL_QUEUE, *(stages.queue_of(agent) for agent in whole.agents)}
-        if wanted <= serving and (not whole.plan.web or _answers(whole.settings)):
-            where = f" at {_address(whole.settings)}" if whole.plan.web else ""
+        if wanted <= serving and (not _has_address(whole) or _answers(whole.settings)):
+            where = f" at {_address(whole.settings)}" if _has_address(whole) else ""
             whole.tell("", f"orch is up{where}; Ctrl-C ends it")
             return True
     return False
+
+
+def _has_address(whole: _Up) -> bool:
+    """Port 0 lets the web app choose; it says itself what it took."""
+    return whole.plan.web and whole.settings.web_port != 0
 
 
 def _address(settings: Settings) -> str:
@@ -189,9 +213,8 @@ def _lock(file: IO[str], data_dir: Path) -> None:
 
 
 @contextmanager
-def _heeded(wish: Wish) -> Iterator[None]:
+def _heeded(wish: Wish, *numbers: signal.Signals) -> Iterator[None]:
     """Signals that end a program become a wish, so that the end is an orderly one."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, wish.ask) for number in numbers}
     try:
         yield

@@ -76,7 +76,7 @@ class Screen:
     def queue(self, seen: dict[str, Any]) -> None:
         """The queue, when it has changed."""
         if not self.plain:
-            self.live.update(tables.queue_view(seen), refresh=True)
+            self.live.update(tables.queue_view(seen, output.console().width), refresh=True)
             return
         lines = [_lane_line(*item) for item in seen["serial_gate"]["per_repo"].items()]
         for line in lines:

@@ -46,7 +46,7 @@ def queue(session: Session, repos: tuple[str, ...], limit: int, watch: bool) -> 
         return
     from orch.cli import tables
 
-    output.console().print(tables.queue_view(seen))
+    output.console().print(tables.queue_view(seen, output.console().width))
 
 
 def _queue_lines(seen: dict[str, Any]) -> None:
@@ -64,7 +64,10 @@ def _redraw(line: Line, wanted: snapshot.Wanted) -> None:
     pause = threading.Event()
     with Live(console=output.console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(tables.queue_view(snapshot.snapshot(line, wanted)), refresh=True)
+            live.update(
+                tables.queue_view(snapshot.snapshot(line, wanted), output.console().width),
+                refresh=True,
+            )
             pause.wait(REDRAW_SECONDS)
 
 

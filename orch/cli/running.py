@@ -13,7 +13,7 @@ import click
 from orch import processes, stages
 from orch.cli import output
 from orch.cli.session import Session, pass_session
-from orch.errors import BadInput, ConfigError, OrchError
+from orch.errors import ConfigError, OrchError
 
 NAME = click.option("--name", help="Part of the node name before the host.")
 
@@ -50,26 +50,33 @@ def demo(ctx: click.Context, keep: bool, plain: bool) -> None:
 
 
 @click.command()
-@click.argument("agents", nargs=-1, type=click.Choice(stages.AGENTS), required=True)
-@click.option("--concurrency", default=1, type=click.IntRange(1, 64), help="Jobs at once.")
+@click.argument("agents", nargs=-1, metavar="[AGENT]...", type=click.Choice(stages.AGENTS))
+@click.option(
+    "--concurrency", default=1, type=click.IntRange(1, 64), help="Jobs at once, per agent."
+)
 @NAME
 @pass_session
 def worker(session: Session, agents: tuple[str, ...], concurrency: int, name: str | None) -> None:
-    """Run a worker for AGENTs; with several, one worker process for each."""
-    missing = [agent for agent in agents if agent not in session.settings.agents]
-    if missing:
+    """Run a worker for AGENT, or one for each of several; for all configured when none is named.
+
+    SIGTERM lets running agents end. SIGQUIT stops them and hands their jobs back, uncounted.
+    """
+    known = session.settings.agents
+    chosen = agents or tuple(agent for agent in stages.AGENTS if agent in known)
+    missing = [agent for agent in chosen if agent not in known]
+    if missing or not chosen:
         raise ConfigError(
-            f"No command is configured for {', '.join(missing)}.",
-            suggested_fix=f"Write [agents.{missing[0]}] with its command into orch.toml.",
+            f"No command is configured for {', '.join(missing) or 'any agent'}.",
+            suggested_fix=f"Write [agents.{(*missing, stages.ENTRY_AGENT)[0]}] with its command "
+            "into orch.toml.",
         )
-    if len(agents) > 1:
-        raise BadInput(
-            "A worker serves one agent, so that free slots can be counted.",
-            suggested_fix="Start one `orch worker` for each agent, or all of them with `orch up`.",
-        )
-    (agent,) = agents
-    node = name or f"{agent}-{os.getpid()}"
-    _become(processes.worker_argv([stages.queue_of(agent)], concurrency, node))
+    if len(chosen) > 1:
+        from orch import up as whole
+
+        whole.run_workers(chosen, concurrency, _tell_of)
+        return
+    node = name or f"{chosen[0]}-{os.getpid()}"
+    _become(processes.worker_argv([stages.queue_of(chosen[0])], concurrency, node))
 
 
 @click.command()

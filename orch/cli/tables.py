@@ -23,8 +23,12 @@ REASON_STYLES: Final = {
 }
 
 
-def queue_view(snapshot: Mapping[str, Any]) -> RenderableType:
-    """The whole line: a sentence, then a block for each repo."""
+WIDE: Final = 110
+"""Columns from which titles are shown as well."""
+
+
+def queue_view(snapshot: Mapping[str, Any], width: int = WIDE) -> RenderableType:
+    """The whole line: a sentence, then a block for each repo; titles where there is room."""
     now = snapshot["generated_at"]
     lanes = snapshot["serial_gate"]["per_repo"]
     parts: list[RenderableType] = [shown(queue_sentence(snapshot), "bold")]
@@ -34,7 +38,7 @@ def queue_view(snapshot: Mapping[str, Any]) -> RenderableType:
             shown(f"The gate runs without: {broken}. See the log of the dispatcher.", "red")
         )
     for repo, lane in lanes.items():
-        parts += [Text(), *_lane(repo, lane, now)]
+        parts += [Text(), *_lane(repo, lane, now, width >= WIDE)]
     return Group(*parts)
 
 
@@ -64,12 +68,12 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _lane(repo: str, lane: Lane, now: datetime) -> Iterable[RenderableType]:
+def _lane(repo: str, lane: Lane, now: datetime, wide: bool) -> Iterable[RenderableType]:
     yield Text.assemble(shown(repo, "bold blue"), "  ", _holder(lane, now))
     if lane["frozen"]:
         yield Padding(_frozen(repo, lane, now), (0, 0, 0, 2))
     if lane["waiting"]:
-        yield Padding(_waiting(lane["waiting"], now), (0, 0, 0, 2))
+        yield Padding(_waiting(lane["waiting"], now, wide), (0, 0, 0, 2))
     more = lane["waiting_total"] - len(lane["waiting"])
     if more > 0:
         yield Padding(Text(f"and {more} more", style="dim"), (0, 0, 0, 2))
@@ -106,8 +110,9 @@ def _parked(task: Mapping[str, Any], now: datetime) -> Text:
     return Text.assemble(shown(f"{said} ago{why}", "magenta"), "  ", shown(clear, "dim"))
 
 
-def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime) -> Table:
-    table = _plain_table("#", "task", "title", "agent", "waits for", "since", "to clear")
+def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime, wide: bool) -> Table:
+    title = ("title",) if wide else ()
+    table = _plain_table("#", "task", *title, "agent", "waits for", "since", "to clear")
     for entry in entries:
         if entry["reason"] == "paused" and len(entry["blockers"]) == 1:
             continue  # shown below, apart
@@ -115,7 +120,7 @@ def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime) -> Table:
         table.add_row(
             str(entry["position"]),
             shown(entry["work_item_id"], "bold"),
-            shown(entry["title"][:40]),
+            *([shown(entry["title"][:40])] if wide else []),
             shown(entry["agent"]),
             shown(reason_of(entry), REASON_STYLES.get(entry["reason"], "green")),
             ago(entry["since"], now),
@@ -181,5 +186,5 @@ def listed(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
 def _plain_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("#", "task", "since"))
     return table

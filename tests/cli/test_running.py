@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from orch import processes, stages
+from orch import processes, stages, up
+from orch.cli import output
 from tests.cli.conftest import CommandLine
 
 
@@ -73,12 +74,32 @@ def test_parts_become_the_commands_of_the_one_place(
     ]
 
 
-def test_a_worker_serves_one_agent(orch: CommandLine, became: list[Sequence[str]]) -> None:
+def test_several_agents_get_a_worker_each(
+    orch: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commands = '[agents.analyst]\ncommand = ["true"]\n[agents.tester]\ncommand = ["true"]\n'
     (orch.folder / "orch.toml").write_text(commands)
-    done = orch("worker", "analyst", "tester")
-    assert (done.exit_code, became) == (2, [])
-    assert "one `orch worker` for each agent" in done.stderr
+    asked: list[tuple[Sequence[str], int]] = []
+    monkeypatch.setattr(up, "run_workers", lambda agents, each, tell: asked.append((agents, each)))
+    assert orch("worker", "tester", "analyst", "--concurrency", "2").exit_code == 0
+    assert orch("worker").exit_code == 0
+    assert asked == [(("tester", "analyst"), 2), (("analyst", "tester"), 1)]
+
+
+def test_a_worker_without_any_agent_is_refused(orch: CommandLine) -> None:
+    done = orch("worker")
+    assert (done.exit_code, "No command is configured for any agent" in done.stderr) == (2, True)
+
+
+def test_a_terminal_without_room_gets_no_titles(
+    incident: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "about ORCH-116" in incident.told("queue")
+    monkeypatch.setenv("COLUMNS", "80")
+    output.console.cache_clear()
+    said = incident.told("queue")
+    assert "about ORCH-116" not in said
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def _really(*args: str, more: str = "") -> subprocess.CompletedProcess[str]:
