@@ -43,6 +43,13 @@ def line() -> Line:
     return bootstrap.build_line(bootstrap.load(), queue())
 
 
+@cache
+def bench() -> worker.Bench:
+    """What this process works with; its name is the host's and its own number."""
+    name = f"{os.uname().nodename}/{os.getpid()}"
+    return bootstrap.build_bench(bootstrap.load(), name, lambda: bool(_leaving.value))
+
+
 @app.task(name="orch.dispatch")
 def dispatch(by: str = "kick") -> None:
     """One tick. Running twice, or two at once, is harmless."""
@@ -72,16 +79,8 @@ def sweep() -> None:
 @app.task(name="orch.work")
 def work(job_id: int, token: str) -> None:
     """Run one claimed job. The agent's name is not in the message: the store knows it."""
-    bench = bootstrap.build_bench(
-        bootstrap.load(), f"{_hostname()}/{os.getpid()}", lambda: bool(_leaving.value)
-    )
-    outcome = worker.work_on(line(), bench, Claim(job_id, token, ""))
+    outcome = worker.work_on(line(), bench(), Claim(job_id, token, ""))
     log.info("job.left", job_id=job_id, outcome=outcome)
-
-
-@cache
-def _hostname() -> str:
-    return os.uname().nodename
 
 
 # --- the worker's own life --------------------------------------------------------------------
@@ -95,8 +94,8 @@ def _log(**_: Any) -> None:
 
 @signals.worker_process_init.connect(weak=False)
 def _in_child(**_: Any) -> None:
-    line.cache_clear()
-    queue.cache_clear()
+    for part in (line, queue, bench):
+        part.cache_clear()
 
 
 @signals.worker_ready.connect(weak=False)
