@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
-from tests import services
-from tests.acceptance.stack import Stack
+from tests.acceptance.stack import Stack, opened
 
 SHOWN_LINES = 40
 Made = Callable[..., Stack]
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*.py"]  # the tests look into /proc
-
-
-@contextmanager
-def _stack(server: str, template: str, folder: Path, settings: dict[str, str]) -> Iterator[Stack]:
-    """A stack on a database and a Redis of its own, with nothing started yet."""
-    url = services.create_database(server, template)
-    try:
-        with services.PrivateRedis(folder / "redis") as redis:
-            stack = Stack(folder, url, redis, settings)
-            try:
-                yield stack
-            finally:
-                stack.close()
-    finally:
-        services.drop_database(server, url)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +26,7 @@ def make_stack(
 
         def make(**settings: str) -> Stack:
             folder = tmp_path_factory.mktemp("stack")
-            stack = _stack(postgres_url, postgres_template, folder, settings)
+            stack = opened(postgres_url, postgres_template, folder, **settings)
             return open_stacks.enter_context(stack)
 
         yield make

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from orch.stages import AGENTS
 from tests.acceptance.desk import AGENT, Desk, processes
 from tests.acceptance.front import Front, found
 from tests.acceptance.inside import Inside
-from tests.services import PrivateRedis, wait_until
+from tests.services import PrivateRedis, create_database, drop_database, wait_until
 
 ROOT = Path(__file__).parents[2]
 ORCH = [sys.executable, "-m", "orch"]
@@ -127,7 +127,8 @@ class Stack:
             **self.settings,
         }
         named = {f"ORCH_{name.upper()}": value for name, value in settings.items()}
-        return given | named | {"PYTHONPATH": str(ROOT)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return given | named | {"PYTHONPATH": str(ROOT), "PATH": path}
 
     def start(self, name: str, argv: Sequence[str]) -> Running:
         """Start one process and return at once."""
@@ -198,7 +199,23 @@ class Stack:
         """Kill whatever still runs."""
         for running in self.running:
             running.kill()
-        self.inside.line.store.dispose()
+        if "inside" in self.__dict__:  # somebody looked
+            self.inside.line.store.dispose()
+
+
+@contextmanager
+def opened(server: str, template: str, folder: Path, **settings: str) -> Iterator[Stack]:
+    """A stack on a database and a Redis of its own, with nothing started yet."""
+    url = create_database(server, template)
+    try:
+        with PrivateRedis(folder / "redis") as redis:
+            stack = Stack(folder, url, redis, settings)
+            try:
+                yield stack
+            finally:
+                stack.close()
+    finally:
+        drop_database(server, url)
 
 
 def _session_of(pid: int) -> int | None:
