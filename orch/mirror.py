@@ -84,7 +84,8 @@ def _ahead(lane: dict[str, Any], task: Row) -> list[str]:
     for entry in lane["waiting"]:
         if entry["task_id"] == task["id"]:
             break
-        if entry["reason"] not in ("paused", "dependency"):
+        # A task that has given up its place is not ahead, whatever else holds it.
+        if not {"paused", "dependency"} & {each["clause"] for each in entry["blockers"]}:
             names.append(entry["work_item_id"])
     return list(dict.fromkeys(names))
 

@@ -75,9 +75,9 @@ def add_task(
 def add_job(conn: Connection, task_id: int, now: datetime, **more: Any) -> int:
     """A queued job of the task's stage, or one in the state given; its id."""
     task = conn.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one()
-    stage = stages.ENTRY if task["stage"] == stages.FIRST else task["stage"]
+    known = stages.BY_NAME.get(task["stage"])
     given = {
-        "agent": stages.agent_of(stage) or stages.ENTRY_AGENT,
+        "agent": (known and known.agent) or stages.ENTRY_AGENT,
         "repo": task["repo"],
         "task_id": task_id,
         "stage": task["stage"],
