@@ -126,10 +126,17 @@ def _keep(whole: _Up) -> None:
     greeted, next_look = False, 0.0
     while not whole.wish.asked:
         whole.group.turn(LOOK_SECONDS)
-        if whole.broker is not None:
-            whole.broker.start()  # does nothing while it runs
+        _keep_broker(whole)
         if not greeted and time.monotonic() > next_look:
             greeted, next_look = _greet(whole), time.monotonic() + LOOK_SECONDS
+
+
+def _keep_broker(whole: _Up) -> None:
+    """Start our own broker again if it has ended; its data is still in its folder."""
+    broker = whole.broker
+    if broker is not None and broker.process is not None and broker.process.poll() is not None:
+        whole.tell("", f"the broker ended with code {broker.process.returncode}; it starts again")
+        broker.start()
 
 
 def _greet(whole: _Up) -> bool:
