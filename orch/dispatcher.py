@@ -116,7 +116,7 @@ def _note_the_rest(
     if serial_gate.everything_is_serialised(gate):
         taken = {each.repo for each in claimed}
         names = [name for name in names if name not in taken]
-    return claims.mark_ready(conn, gate, names, now) if names else 0
+    return queries.mark_ready(conn, gate, names, now) if names else 0
 
 
 def _claim(

@@ -21,7 +21,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    null,
     or_,
     select,
     update,
@@ -161,33 +160,6 @@ def _telling(now: Moment) -> Any:
     )
 
 
-def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) -> int:
-    """Note which jobs of these repos only lack a free slot; how many notes changed.
-
-    A note is a hint about where to look when a slot comes free. The claim asks the rule again.
-    """
-    bound = {"repos": list(names)}
-    may_start = set(conn.scalars(_startable(gate, now), bound))
-    noted = set(conn.scalars(_NOTED, bound))
-    for ids, moment in ((may_start - noted, at(now)), (noted - may_start, null())):
-        if ids:
-            conn.execute(
-                update(jobs).where(is_any_of(jobs.c.id, "ids"), QUEUED).values(ready_at=moment),
-                {"ids": sorted(ids)},
-            )
-    return len(may_start ^ noted)
-
-
-@lru_cache(maxsize=16)
-def _startable(gate: Gate, now: Moment) -> Any:
-    return candidates(gate, now, jobs.c.id)
-
-
-_NOTED: Final = select(jobs.c.id).where(
-    QUEUED, jobs.c.ready_at.is_not(None), is_any_of(jobs.c.repo, "repos")
-)
-
-
 def claim_next_job(
     conn: Connection, agent: str, now: Moment, token: str, gate: Gate = serial_gate.DEFAULT
 ) -> Claimed | None:
@@ -208,26 +180,38 @@ def start(
 
     None means: not yours, or the gate has closed since; `hand_back` then does what is due.
     """
-    _lock_repo_of(conn, claim)
+    conn.execute(_LOCK_ITS_REPO, {"job_id": claim.job_id})
+    bound = {"job_id": claim.job_id, "token": claim.token, "by": worker}
+    job = conn.execute(_starting(gate, now, lease), bound).mappings().one_or_none()
+    if job is not None:
+        _tell(conn, now, "job.started", job, "claimed", "running", actor=worker)
+    return job
+
+
+_HELD: Final = (jobs.c.id == bindparam("job_id"), jobs.c.claim_token == bindparam("token"))
+_ITS_REPO: Final = select(jobs.c.repo).where(jobs.c.id == bindparam("job_id")).scalar_subquery()
+_LOCK_ITS_REPO: Final = (
+    select(repos.c.name).where(repos.c.name == _ITS_REPO).with_for_update(key_share=True)
+)
+
+
+@lru_cache(maxsize=16)
+def _starting(gate: Gate, now: Moment, lease: float) -> Any:
     standing = serial_gate.clauses(gate, now, standing=True)
     of_task = select(tasks.c.id).where(
         tasks.c.id == jobs.c.task_id,
         ~among(tasks.c.stage, sorted(stages.TERMINAL)),
         *standing.values(),
     )
-    job = ledger.move_job(
-        conn,
+    return ledger.moving_job(
         "start",
-        *_held(claim),
+        *_HELD,
         jobs.c.stop_requested.is_(None),
         of_task.correlate(jobs).exists(),
         started_at=at(now),
         lease_until=later(now, lease),
-        worker=worker,
+        worker=bindparam("by"),
     )
-    if job is not None:
-        _tell(conn, now, "job.started", job, "claimed", "running", actor=worker)
-    return job
 
 
 def hand_back(conn: Connection, claim: Claim, now: Moment) -> str:
@@ -251,12 +235,6 @@ def hand_back(conn: Connection, claim: Claim, now: Moment) -> str:
         return "cancelled"
     release(conn, claim, now, reason="the gate closed between claim and start")
     return "released"
-
-
-def _lock_repo_of(conn: Connection, claim: Claim) -> None:
-    repo = conn.scalar(select(jobs.c.repo).where(jobs.c.id == claim.job_id))
-    if repo is not None:
-        lock_repos(conn, [repo])
 
 
 def heartbeat(
@@ -300,10 +278,18 @@ def finish(
     conn: Connection, claim: Claim, now: Moment, event: JobEvent, **facts: Any
 ) -> RowMapping | None:
     """End a job as succeeded, failed or cancelled. None, and counted, if it was not ours."""
-    job = ledger.move_job(conn, event, *_held(claim), finished_at=at(now), **facts)
+    bound = {"job_id": claim.job_id, "token": claim.token}
+    bound |= {f"its_{name}": value for name, value in facts.items()}
+    job = conn.execute(_ending(now, event, tuple(facts)), bound).mappings().one_or_none()
     if job is None:
         ledger.count(conn, "stale_writes", "finish")
     return job
+
+
+@lru_cache(maxsize=16)
+def _ending(now: Moment, event: JobEvent, facts: tuple[str, ...]) -> Any:
+    values: dict[str, Any] = {name: bindparam(f"its_{name}") for name in facts}
+    return ledger.moving_job(event, *_HELD, finished_at=at(now), **values)
 
 
 def overdue(now: Moment, lease: float = 60) -> ColumnElement[bool]:

@@ -7,9 +7,10 @@ and the caller writes the event in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from orch import stages
@@ -21,14 +22,22 @@ from orch.store.session import add_to, insert_unless_there
 
 def record(conn: Connection, now: Moment, kind: str, **facts: Any) -> None:
     """Append one event. `facts` are columns of `events`: task_id, job_id, repo, actor, reason, …"""
-    conn.execute(insert(events).values(at=at(now), kind=kind, **facts))
+    conn.execute(_recording(now), {"kind": kind, **facts})
+
+
+# Built once each: building a statement costs as much as running it.
+
+
+@lru_cache(maxsize=16)
+def _recording(now: Moment) -> Any:
+    return insert(events).values(at=at(now)).inline()
 
 
 def record_all(conn: Connection, now: Moment, told: Sequence[dict[str, Any]]) -> None:
     """Append several events in one statement."""
     blank = {"job_id": None, "actor": "orch", "reason": "", "from_state": None, "to_state": None}
     rows = [{**blank, "data": {}, **facts} for facts in told]
-    conn.execute(insert(events).values(at=at(now)), rows)
+    conn.execute(_recording(now), rows)
 
 
 def count(conn: Connection, name: str, label: str = "", amount: float = 1) -> None:
@@ -40,8 +49,12 @@ def wake(conn: Connection, now: Moment, names: Iterable[str], after: float = 0) 
     """Mark repos to be looked at by the next tick, or `after` seconds from now."""
     rows = [{"repo": name} for name in dict.fromkeys(names)]
     if rows:
-        moment = later(now, after) if after else at(now)
-        conn.execute(insert(wakes).values([row | {"wake_at": moment} for row in rows]))
+        conn.execute(_waking(now, after), rows)
+
+
+@lru_cache(maxsize=16)
+def _waking(now: Moment, after: float) -> Any:
+    return insert(wakes).values(wake_at=later(now, after) if after else at(now)).inline()
 
 
 def know_repos(conn: Connection, names: Iterable[str]) -> None:
@@ -53,13 +66,17 @@ def move_job(
     conn: Connection, event: JobEvent, *where: ColumnElement[bool], **values: Any
 ) -> RowMapping | None:
     """Move one job by `event` if it is in a state that allows it; its row after, or None."""
-    statement = (
+    return conn.execute(moving_job(event, *where, **values)).mappings().one_or_none()
+
+
+def moving_job(event: JobEvent, *where: ColumnElement[bool], **values: Any) -> Any:
+    """The statement behind `move_job`, for those who build it once and run it often."""
+    return (
         update(jobs)
         .where(among(jobs.c.status, from_states(event)), *where)
         .values(status=target(event), **values)
         .returning(jobs)
     )
-    return conn.execute(statement).mappings().one_or_none()
 
 
 def move_task(
@@ -73,20 +90,25 @@ def move_task(
     if not stages.may_move(from_stage, to_stage):
         raise ValueError(f"the stage table has no edge from {from_stage} to {to_stage}")
     ended = to_stage in stages.TERMINAL
-    values: dict[str, Any] = {"stage": to_stage}
-    if ended:
-        # Pause never enters the terminal set: an ended task is not parked, it is over.
-        values |= {"finished_at": at(now), "paused_at": None, "paused_until": None}
-    statement = (
-        update(tasks)
-        .where(tasks.c.id == task_id, tasks.c.stage == from_stage)
-        .values(**values)
-        .returning(tasks.c.id, tasks.c.stage)
-    )
-    row = conn.execute(statement).mappings().one_or_none()
+    bound = {"task_id": task_id, "from_stage": from_stage, "to_stage": to_stage}
+    row = conn.execute(_moving_task(now, ended), bound).mappings().one_or_none()
     if row is not None and ended:
         wake(conn, now, dependents_repos(conn, task_id))
     return row
+
+
+@lru_cache(maxsize=16)
+def _moving_task(now: Moment, ended: bool) -> Any:
+    values: dict[str, Any] = {"stage": bindparam("to_stage")}
+    if ended:
+        # Pause never enters the terminal set: an ended task is not parked, it is over.
+        values |= {"finished_at": at(now), "paused_at": None, "paused_until": None}
+    return (
+        update(tasks)
+        .where(tasks.c.id == bindparam("task_id"), tasks.c.stage == bindparam("from_stage"))
+        .values(**values)
+        .returning(tasks.c.id, tasks.c.stage)
+    )
 
 
 def dependents_repos(conn: Connection, task_id: int) -> Sequence[str]:

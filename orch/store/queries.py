@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import (
@@ -16,8 +17,10 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    null,
     select,
     union_all,
+    update,
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import DBAPIError
@@ -134,6 +137,33 @@ def _oldest_ready(agents: tuple[str, ...]) -> Any:
         for agent in agents
     ]
     return union_all(*(select(first.c.repo) for first in each))
+
+
+def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) -> int:
+    """Note which jobs of these repos only lack a free slot; how many notes changed.
+
+    A note is a hint about where to look when a slot comes free. The claim asks the rule again.
+    """
+    bound = {"repos": list(names)}
+    may_start = set(conn.scalars(_startable(gate, now), bound))
+    noted = set(conn.scalars(_NOTED, bound))
+    for ids, moment in ((may_start - noted, at(now)), (noted - may_start, null())):
+        if ids:
+            conn.execute(
+                update(jobs).where(is_any_of(jobs.c.id, "ids"), QUEUED).values(ready_at=moment),
+                {"ids": sorted(ids)},
+            )
+    return len(may_start ^ noted)
+
+
+@lru_cache(maxsize=16)
+def _startable(gate: Gate, now: Moment) -> Any:
+    return candidates(gate, now, jobs.c.id)
+
+
+_NOTED: Final = select(jobs.c.id).where(
+    QUEUED, jobs.c.ready_at.is_not(None), is_any_of(jobs.c.repo, "repos")
+)
 
 
 def overdue_jobs(conn: Connection, now: Moment, lease: float, most: int = 100) -> list[RowMapping]:

@@ -7,9 +7,10 @@ change, and leave sentences and status codes to their callers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from orch import stages
@@ -42,10 +43,14 @@ _AT_WORK: Final = (
 )
 
 
+_TASK_AT_WORK: Final = select(*(tasks.c[name] for name in _AT_WORK)).where(
+    tasks.c.id == bindparam("task_id")
+)
+
+
 def task_at_work(conn: Connection, task_id: int) -> RowMapping:
     """What a worker needs of a task: nothing of its pause, which only the gate reads."""
-    columns = [tasks.c[name] for name in _AT_WORK]
-    return conn.execute(select(*columns).where(tasks.c.id == task_id)).mappings().one()
+    return conn.execute(_TASK_AT_WORK, {"task_id": task_id}).mappings().one()
 
 
 def locked_task(conn: Connection, task_id: int | None) -> RowMapping | None:
@@ -129,15 +134,19 @@ def insert_job(conn: Connection, now: Moment, new: NewJob) -> int:
         "stage": new.stage,
         "attempt": new.attempt,
         "payload": new.payload,
-        "created_at": at(now),
-        "available_at": later(now, new.delay) if new.delay else at(now),
     }
-    job_id: int = conn.execute(insert(jobs).values(**values).returning(jobs.c.id)).scalar_one()
+    job_id: int = conn.execute(_queueing(now, new.delay), values).scalar_one()
     told = {"task_id": new.task_id, "job_id": job_id, "repo": new.repo, "actor": new.actor}
     data = {"stage": new.stage, "agent": new.agent, "attempt": new.attempt}
     ledger.record(conn, now, "job.queued", **told, to_state="queued", data=data)
     ledger.wake(conn, now, [new.repo], new.delay)
     return job_id
+
+
+@lru_cache(maxsize=16)
+def _queueing(now: Moment, delay: float) -> Any:
+    available = later(now, delay) if delay else at(now)
+    return insert(jobs).values(created_at=at(now), available_at=available).returning(jobs.c.id)
 
 
 def _entered_stage(conn: Connection, now: Moment, task: RowMapping) -> str:
