@@ -1,0 +1,180 @@
+"""The grammar of names and texts from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orch import names
+from orch.errors import BadInput
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+HOSTILE: list[object] = [
+    "", " ", ".", "..", "-rf", "--help", "a b", "a\tb", "a\nb", "a\x00b", "a/../b", "../a", "/etc",
+    "a;b", "a|b", "a$b", "a`b`", "$(a)", "a'b", 'a"b', "a\\b", "ä", "a\u202eb", "a" * 300, "~",
+    "a..b", None, 7, b"a", [], "a\r", "%00", "a:b", "@{u}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["ORCH-123", "a", "1", "A_b.c-d", "x" * 64])
+def test_work_items_that_pass(value: str) -> None:
+    assert names.work_item(value) == value
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, "a/b", "x" * 65, "_a", ".a", "a.lock", "a.", "A.LOCK"])
+def test_work_items_that_do_not(value: object) -> None:
+    with pytest.raises(BadInput) as refused:
+        names.work_item(value)
+    assert refused.value.facts["field"] == "work_item"
+    assert refused.value.suggested_fix
+
+
+@pytest.mark.parametrize("value", ["app", "team/app", "_x", "a.b-c_d", "x" * 100])
+def test_repos_that_pass(value: str) -> None:
+    assert names.repo(value) == names.repo_or_glob(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*HOSTILE, "a/b/c", "a/", "/a", "a//b", ".git", "a/.git", "a.git", "a/b.lock", "con", "a/NUL"],
+)
+def test_repos_that_do_not(value: object) -> None:
+    with pytest.raises(BadInput):
+        names.repo(value)
+    with pytest.raises(BadInput):
+        names.repo_or_glob(value)
+
+
+@pytest.mark.parametrize("value", ["*", "team/*", "a?b", "*-web", "?"])
+def test_globs_are_for_freezes_only(value: str) -> None:
+    assert names.repo_or_glob(value) == value
+    with pytest.raises(BadInput):
+        names.repo(value)
+
+
+@pytest.mark.parametrize("value", ["* ", "a*b;c", "..*", "*\n", "*" * 201, "[ab]*", "{a}*"])
+def test_globs_that_mean_something_elsewhere_are_refused(value: str) -> None:
+    with pytest.raises(BadInput):
+        names.repo_or_glob(value)
+
+
+@pytest.mark.parametrize("value", ["developer", "a", "my-agent_2"])
+def test_agents_that_pass(value: str) -> None:
+    assert names.agent(value) == value
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, "Developer", "1st", "a/b", "x" * 65])
+def test_agents_that_do_not(value: object) -> None:
+    with pytest.raises(BadInput):
+        names.agent(value)
+
+
+@given(st.text())
+def test_what_passes_as_a_name_is_one_plain_word(value: str) -> None:
+    checks: list[Callable[[object], str]] = [names.work_item, names.repo, names.agent]
+    for check in checks:
+        try:
+            passed = check(value)
+        except BadInput:
+            continue
+        assert passed == value
+        assert value.isascii()
+        assert not value.startswith(("-", ".", "/"))
+        assert ".." not in value
+        assert not set(value) & set(" \t\n\x00;|&$`'\"\\<>*?[]{}()~:")
+
+
+def test_texts_may_have_lines_and_tabs_and_any_script() -> None:
+    assert names.text("eins\r\nzwei\tdrei — 四", "description") == "eins\nzwei\tdrei — 四"
+    assert names.text(None, "description") == ""
+
+
+@pytest.mark.parametrize("bad", ["a\x00", "a\x1b[31m", "a\x07", "a\u2028b", "a\x85", "\ud800", 3])
+def test_texts_without_what_changes_a_terminal_or_a_log(bad: object) -> None:
+    with pytest.raises(BadInput):
+        names.text(bad, "description")
+
+
+def test_texts_are_bounded_to_the_letter() -> None:
+    assert len(names.text("x" * 10, "title", 10)) == 10
+    with pytest.raises(BadInput, match="11 characters; 10 are allowed"):
+        names.text("x" * 11, "title", 10)
+
+
+def test_a_line_has_one_line() -> None:
+    assert names.line("  a title ", "title") == "a title"
+    with pytest.raises(BadInput):
+        names.line("a\nb", "title")
+
+
+def test_a_reason_may_be_empty_unless_it_is_required() -> None:
+    assert names.reason(" ") == names.reason(None) == ""
+    for empty in ("", "  ", None):
+        with pytest.raises(BadInput, match="reason is required"):
+            names.reason(empty, required=True)
+    with pytest.raises(BadInput):
+        names.reason("x" * (names.REASON_LIMIT + 1))
+
+
+@pytest.mark.parametrize(
+    ("given_", "wanted"),
+    [
+        ("+90m", NOW + timedelta(minutes=90)),
+        ("+1s", NOW + timedelta(seconds=1)),
+        ("+2h", NOW + timedelta(hours=2)),
+        ("+1d", NOW + timedelta(days=1)),
+        ("2026-03-01T12:00:01Z", NOW + timedelta(seconds=1)),
+        ("2026-03-01T14:30:00+02:00", NOW + timedelta(minutes=30)),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_moments_that_pass_come_out_in_utc(given_: object, wanted: datetime | None) -> None:
+    found = names.moment(given_, "until", NOW)
+    assert found == wanted
+    assert found is None or found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-03-01T12:00:00Z",  # now is not the future
+        "2020-01-01T00:00:00Z",
+        "2026-03-02T12:00:00",  # no zone
+        "2026-03-02",
+        "tomorrow",
+        "+0m",
+        "+m",
+        "-5m",
+        "+5w",
+        "+1234567d",
+        "9999-12-31T23:59:59-12:00",  # beyond what UTC can say
+        "0001-01-01T00:00:00+14:00",
+        90,
+        "\x00",
+    ],
+)
+def test_moments_that_do_not(value: object) -> None:
+    with pytest.raises(BadInput) as refused:
+        names.moment(value, "until", NOW)
+    assert refused.value.facts["field"] == "until"
+
+
+@given(st.text())
+def test_any_text_is_a_moment_or_bad_input(value: str) -> None:
+    try:
+        found = names.moment(value, "until", NOW)
+    except BadInput:
+        return
+    assert found is None or found > NOW
+
+
+@given(st.text(max_size=400))
+def test_what_is_shown_in_a_message_is_short_and_on_one_line(value: str) -> None:
+    shown = names.shown(value)
+    assert len(shown) <= 80
+    assert shown.isprintable() or not set(shown) & set("\n\r\x1b\x00\x85\u2028\u2029")
