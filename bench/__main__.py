@@ -6,13 +6,16 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import moves, pages, ticks
+from bench import lines, moves, pages, report, ticks
 from bench.measuring import Ratio
+from orch.clock import utc_now
 
 MEASURES: dict[str, tuple[str, Callable[[bool], Iterator[Ratio]]]] = {
     "a": ("idle tick", ticks.idle),
     "b": ("tick that claims a hundred", ticks.few_of_many),
     "c": ("claim rate over a backlog", ticks.whole),
+    "d": ("enqueue to start", lines.latency),
+    "e": ("drain", lines.drain),
     "f": ("overview and page", pages.measure),
     "g": ("start and end of a job", moves.measure),
 }
@@ -22,6 +25,7 @@ def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     asked.add_argument("--quick", action="store_true", help="small sizes, under a minute")
     asked.add_argument("--only", default=",".join(MEASURES), help="such as a,b")
+    asked.add_argument("--markdown", action="store_true", help="write bench/RESULTS.md")
     options = asked.parse_args()
     found: list[Ratio] = []
     for key in options.only.split(","):
@@ -30,6 +34,8 @@ def main() -> int:
         for ratio in measure(options.quick):
             show(ratio)
             found.append(ratio)
+    if options.markdown:
+        report.write(found, utc_now(), " --quick" if options.quick else "")
     return 1 if any(ratio.verdict == "FAIL" for ratio in found) else 0
 
 

@@ -82,7 +82,7 @@ def database(kind: Kind) -> Iterator[str]:
             yield url
         return
     name = f"orch_bench_{new_id()}"
-    with psycopg.connect(_conninfo(SERVER), autocommit=True) as server:
+    with psycopg.connect(conninfo(SERVER), autocommit=True) as server:
         server.execute(f'CREATE DATABASE "{name}"'.encode())
         try:
             url = make_url(SERVER).set(database=name).render_as_string(hide_password=False)
@@ -92,7 +92,8 @@ def database(kind: Kind) -> Iterator[str]:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
-def _conninfo(url: str) -> str:
+def conninfo(url: str) -> str:
+    """The same server as psycopg names it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
