@@ -200,13 +200,17 @@ def unmarked_openings(
 
     `grace` seconds are left to marks that were only just taken away.
     """
-    unmarked = and_(
-        jobs.c.ready_at.is_(None),
-        jobs.c.available_at <= later(now, -grace),
-        ~exists(select(literal(1)).where(wakes.c.repo == repos.c.name)),
+    return list(conn.scalars(_unmarked(gate, now, grace), {"repos": names}))
+
+
+@lru_cache(maxsize=16)
+def _unmarked(gate: Gate, now: Moment, grace: float) -> Any:
+    # A mark for later leads nobody here now.
+    marked = exists(
+        select(literal(1)).where(wakes.c.repo == repos.c.name, wakes.c.wake_at <= at(now))
     )
-    statement = candidates(gate, now, repos.c.name).where(unmarked).distinct()
-    return list(conn.scalars(statement, {"repos": names}))
+    unmarked = and_(jobs.c.ready_at.is_(None), jobs.c.available_at <= later(now, -grace), ~marked)
+    return candidates(gate, now, repos.c.name).where(unmarked).distinct()
 
 
 def mend(conn: Connection, names: list[str], now: Moment) -> None:
