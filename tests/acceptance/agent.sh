@@ -11,7 +11,8 @@ if [ -e "$DESK/poison-$ORCH_WORK_ITEM" ]; then
     kill -KILL "$worker"
     sleep 60 # until it is stopped for that
 fi
-while [ -e "$DESK/hold-$ORCH_WORK_ITEM" ]; do sleep 0.05; done
 say work
+sleep 0.05 # long enough that another one beside it would show
+while [ -e "$DESK/hold-$ORCH_WORK_ITEM" ]; do sleep 0.05; done
 echo '{"verdict": "pass", "summary": "done"}' >"$ORCH_RESULT_FILE"
 say stop

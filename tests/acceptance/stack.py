@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -142,6 +143,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_die_with_the_tests,
             )
         self.running.append(Running(name, argv, log, process))
         return self.running[-1]
@@ -216,6 +218,14 @@ def opened(server: str, template: str, folder: Path, **settings: str) -> Iterato
                 stack.close()
     finally:
         drop_database(server, url)
+
+
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_the_tests() -> None:
+    """Whoever kills the tests the hard way kills their processes, too; the signal survives exec."""
+    _libc.prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 def _session_of(pid: int) -> int | None:
