@@ -35,7 +35,8 @@ def main() -> int:
             show(ratio)
             found.append(ratio)
     if options.markdown:
-        report.write(found, utc_now(), " --quick" if options.quick else "")
+        given = " ".join(["python -m bench", *sys.argv[1:]])
+        report.write(found, utc_now(), given)
     return 1 if any(ratio.verdict == "FAIL" for ratio in found) else 0
 
 

@@ -18,12 +18,12 @@ PAGE = Path(__file__).with_name("RESULTS.md")
 LIBRARIES = ("sqlalchemy", "psycopg", "celery", "kombu", "redis")
 
 
-def write(found: Sequence[Ratio], now: datetime, options: str) -> None:
+def write(found: Sequence[Ratio], now: datetime, command: str) -> None:
     """Write the page anew."""
     lines = [
         "# Measurements",
         "",
-        f"`python -m bench{options}`, {now:%Y-%m-%d}. {machine()}",
+        f"`{command}`, {now:%Y-%m-%d}. {machine()}",
         "",
         "Each line is measured beside its reference in the same run, in turns, and the medians are",
         "compared: the ratio is the result, the absolute numbers are this machine's.",
