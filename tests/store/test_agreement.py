@@ -109,8 +109,9 @@ def may_start_together(gate: Gate) -> bool:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(state=states, gate=gates)
 def test_claimable_is_open_is_what_why_says(
-    store: Store, state: dict[str, Any], gate: Gate
+    kept_store: Store, state: dict[str, Any], gate: Gate
 ) -> None:
+    store = kept_store
     line = Rig(store).line
     line = Line(store, line.queue, lambda: NOW, line.new_id, gate)
     with store.rolled_back() as conn:
@@ -132,10 +133,10 @@ def test_claimable_is_open_is_what_why_says(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(state=states)
 def test_the_first_contender_and_the_mirror_agree_with_the_claim(
-    store: Store, state: dict[str, Any]
+    kept_store: Store, state: dict[str, Any]
 ) -> None:
     gate = Gate()
-    with store.rolled_back() as conn:
+    with kept_store.rolled_back() as conn:
         build(conn, state)
         for repo in REPOS:
             head = conn.scalar(

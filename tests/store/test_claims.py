@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from orch import dispatcher
 from orch.errors import LostRace
-from orch.ports import AgentResult, Claim
-from orch.serial_gate import Layers
+from orch.ports import Claim
 from orch.store import claims
-from orch.store.schema import jobs, wakes
-from tests.factories import MANY, START, Rig, ScriptedRunner, dump
+from orch.store.schema import jobs
+from tests.factories import START, Rig, ScriptedRunner, dump
 
 A, B = "A-1", "B-2"
 
@@ -350,123 +349,3 @@ def test_the_reaper_cannot_take_a_job_that_was_renewed_meanwhile(rig: Rig) -> No
     rig.store.write(lambda conn: claims.heartbeat(conn, claim, rig.clock()))
     taken = rig.store.write(lambda conn: claims.requeue_overdue(conn, seen, rig.clock()))
     assert (taken, rig.job(A)["status"]) == (None, "running")
-
-
-# --- what a turn comes to
-
-
-def test_a_passed_turn_moves_the_task_and_queues_the_next_agent(rig: Rig, tmp_path: Path) -> None:
-    rig.task(A)
-    done = rig.claimed(A).job_id
-    claim = Claim(done, rig.job(A)["claim_token"], "analyst")
-    assert rig.work(claim, tmp_path) == "advance"
-    job = rig.job(A)
-    assert (rig.row(A)["stage"], job["agent"], job["status"]) == (
-        "architecture", "architect", "queued",
-    )  # fmt: skip
-    (moved,) = rig.events("task.moved")
-    assert (moved["from_state"], moved["to_state"]) == ("analysis", "architecture")
-    (ended,) = rig.events("job.succeeded")
-    assert (ended["job_id"], ended["data"]["verdict"]) == (done, "pass")
-
-
-def test_failed_attempts_wait_longer_each_and_the_third_parks(rig: Rig, tmp_path: Path) -> None:
-    rig.task(A, "development")
-    crash = ScriptedRunner(AgentResult("exited", 1, None, detail="boom"))
-    for delay in (30, 60):
-        assert rig.work(rig.claimed(A), tmp_path, crash) == "retry"
-        assert rig.job(A)["available_at"] == rig.clock() + timedelta(seconds=delay)
-        rig.clock.advance(delay)
-    assert rig.job(A)["attempt"] == 3
-    assert rig.work(rig.claimed(A), tmp_path, crash) == "park"
-    assert rig.row(A)["paused_reason"] == "3 attempts are spent; the last: agent_failed, boom"
-    rig.order("resume", A)
-    assert rig.job(A)["attempt"] == 1
-
-
-def test_rework_goes_back_and_the_sixth_parks(rig: Rig, tmp_path: Path) -> None:
-    rig.task(A, "review", reworks=4)
-    again = ScriptedRunner(AgentResult("exited", 0, "rework", summary="no tests"))
-    assert rig.work(rig.claimed(A), tmp_path, again) == "rework"
-    assert (rig.row(A)["stage"], rig.row(A)["reworks"]) == ("development", 5)
-    assert rig.work(rig.claimed(A), tmp_path) == "advance"
-    assert rig.work(rig.claimed(A), tmp_path, again) == "park"
-    assert rig.row(A)["paused_reason"] == "5 reworks are spent; the last: no tests"
-    rig.order("resume", A)
-    assert (rig.row(A)["reworks"], rig.job(A)["status"]) == (0, "queued")
-
-
-# --- a tick
-
-
-def test_a_tick_with_nothing_to_do_changes_nothing(rig: Rig) -> None:
-    rig.workers()
-    rig.task(A, "development", job=None)
-    rig.task(B)
-    rig.tick()
-    before = dump(rig.store)
-    for _ in range(2):
-        assert dispatcher.tick(rig.line) == dispatcher.Tick()
-    assert dump(rig.store) == before
-
-
-def test_open_work_without_a_slot_stays_in_the_store_until_there_is_one(rig: Rig) -> None:
-    rig.task(A)
-    rig.task(B, repo="lib")
-    assert rig.tick().claimed == []
-    assert {entry["hold"] for entry in rig.waiting().values()} == {"no-worker"}
-    rig.workers(slots=1)
-    assert [each.repo for each in dispatcher.tick(rig.line).claimed] == ["app"]
-    assert rig.waiting()[B]["hold"] == "capacity"
-    rig.order("freeze", "lib")
-    assert (rig.waiting()[B]["reason"], rig.waiting()[B]["hold"]) == ("freeze", None)
-    rig.order("unfreeze", "lib")
-    rig.workers(slots=2)
-    assert [each.repo for each in dispatcher.tick(rig.line).claimed] == ["lib"]
-
-
-def test_a_worker_unheard_of_has_no_slots(rig: Rig) -> None:
-    rig.task(A)
-    rig.workers()
-    rig.clock.advance(rig.limits.worker_stale + 1)
-    assert rig.tick().claimed == []
-    assert rig.waiting()[A]["hold"] == "no-worker"
-
-
-def test_a_tick_marks_nothing_twice(rig: Rig) -> None:
-    rig.task(A)
-    rig.workers()
-    rig.tick()
-    assert rig.store.read(lambda conn: conn.execute(select(wakes)).all()) == []
-
-
-def test_a_live_job_written_past_the_lock_costs_only_its_own_repo_a_round(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rig.task(A)
-    rig.task(B, repo="lib")
-    rig.task("X-1", job=None)
-    rig.workers()
-    real, blocked = claims.claim, iter([True, True])
-
-    def racing(conn: Connection, gate: Any, names: Any, *rest: Any, **more: Any) -> Any:
-        found = real(conn, gate, names, *rest, **more)
-        if "app" in names and next(blocked, False):
-            values = {"agent": "analyst", "repo": "app", "task_id": rig.row("X-1")["id"]}
-            conn.execute(insert(jobs).values(**values, status="running"))
-        return found
-
-    monkeypatch.setattr(claims, "claim", racing)
-    done = rig.tick()
-    assert ([each.repo for each in done.claimed], done.lost_races) == (["lib"], 1)
-    assert rig.counted("lost_races") == 1
-    rig.clock.advance(1)
-    assert [each.repo for each in dispatcher.tick(rig.line).claimed] == ["app"]
-
-
-def test_an_unserialised_job_is_no_concern_of_the_law(rig: Rig) -> None:
-    rig.layers = Layers(serial_gate_enabled=False)
-    rig.task(A)
-    rig.task(B)
-    assert sorted(claim_in(rig, MANY, "app")) == ["analyst", "analyst"]
-    assert (rig.job(A)["serialised"], rig.job(B)["serialised"]) == (False, False)

@@ -71,14 +71,12 @@ def test_04_nothing_but_a_stored_pause_counts_as_one(rig: Rig, job: str) -> None
     assert rig.reasons()[B] == "active-task"
 
 
-def test_05_the_pause_survives_a_restart_and_a_repeated_migration(
-    rig: Rig, database_url: str
-) -> None:
+def test_05_the_pause_survives_a_restart_and_a_repeated_migration(rig: Rig) -> None:
     incident(rig, "development")
     rig.order("pause", A)
     before = rig.row(A)
     rig.store.dispose()
-    reopened = Store(database_url)
+    reopened = Store(rig.store.url.render_as_string(hide_password=False))
     revisions.upgrade(reopened)
     again = Rig(reopened, clock=rig.clock)
     assert again.row(A) == before
