@@ -24,8 +24,10 @@ broker_transport_options: dict[str, Any] = {
     "socket_keepalive": True,
     # Finds the half-open connection on which nothing is being sent.
     "health_check_interval": max(1, int(_patience)),
-    # With early acknowledgement it covers the milliseconds between pop and start, no longer.
-    "visibility_timeout": 600,
+    # No copy of what was taken is kept in Redis until it is acknowledged. The store knows better
+    # what became of it; and an acknowledgement that fails while Redis restarts leaves a worker
+    # with one slot connected, but deaf for good: it believes that the slot is taken.
+    "ack_emulation": False,
     # Redis may be shared; every client of these queues must use the same prefix.
     "global_keyprefix": _settings.broker_prefix,
 }

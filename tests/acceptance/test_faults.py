@@ -247,3 +247,30 @@ def test_an_idle_line_starts_by_the_kick_alone(make_stack: Callable[..., Stack])
     stack.ready()
     scene.add()
     scene.until_passed()
+
+
+def test_a_busy_dispatcher_hears_again_after_each_restart_of_redis(
+    make_stack: Callable[..., Stack],
+) -> None:
+    stack = make_stack(tick_seconds="0.05")
+    stack.dispatcher()
+    for number in range(3):
+        stack.beat(f"beat-{number}")
+    stack.ready()
+    for _ in range(4):
+        until_next_tick(stack)
+        stack.redis.stop()
+        stack.redis.start()
+        until_next_tick(stack)
+
+
+def until_next_tick(stack: Stack) -> None:
+    """Wait until a dispatcher has answered a beat a few more times."""
+    seen = set()
+
+    def often() -> bool:
+        found = stack.inside.sql("SELECT max(at) AS at FROM beats WHERE name = 'beat'")
+        seen.add(found[0]["at"])
+        return len(seen) > 5
+
+    wait_until(often, PATIENCE, "the dispatcher is deaf")
