@@ -1,21 +1,21 @@
 # Two stages: what builds the environment stays behind.
 FROM python:3.11-slim AS build
 WORKDIR /src
-RUN python -m venv /opt/orch
+RUN python -m venv /usr/local/orch
 COPY requirements.lock ./
-RUN /opt/orch/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
+RUN /usr/local/orch/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml LICENSE celeryconfig.py ./
 COPY orch orch
 COPY web web
-RUN /opt/orch/bin/pip install --no-cache-dir --no-deps .
+RUN /usr/local/orch/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim
 # Agents run with this user's rights: none beyond its own folder.
 RUN useradd --system --uid 10001 --create-home --shell /usr/sbin/nologin orch \
     && install -d -o orch -g orch /var/lib/orch
-COPY --from=build /opt/orch /opt/orch
+COPY --from=build /usr/local/orch /usr/local/orch
 COPY --chown=root:root examples /etc/orch
-ENV PATH=/opt/orch/bin:$PATH \
+ENV PATH=/usr/local/orch/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ORCH_CONFIG=/etc/orch/orch.toml \
     ORCH_DATA_DIR=/var/lib/orch
