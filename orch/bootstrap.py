@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from orch import clock
 from orch.config import Settings, agent_base_environment, load_settings
@@ -65,7 +66,10 @@ def build_limits(settings: Settings) -> Limits:
 
 
 def build_bench(
-    settings: Settings, name: str, stopping: Callable[[], bool] = lambda: False
+    settings: Settings,
+    name: str,
+    stopping: Callable[[], bool] = lambda: False,
+    closing: Callable[[], bool] = lambda: False,
 ) -> Bench:
     """What a worker of this name works with."""
     # Here, because only workers run agents.
@@ -82,13 +86,16 @@ def build_bench(
         )
         for agent, known in settings.agents.items()
     }
-    secrets = [
-        value
-        for secret in (settings.database_url, settings.broker_url)
-        if "@" in (value := secret.get_secret_value())
-    ]
-    runner = CommandRunner(agent_base_environment(), secrets)
-    return Bench(name, runner, commands, Path(settings.data_dir).resolve(), stopping)
+    runner = CommandRunner(agent_base_environment(), _secrets(settings))
+    root = Path(settings.data_dir).resolve()
+    return Bench(name, runner, commands, root, stopping, closing)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """What no log may show: addresses that hold a password, and the passwords themselves."""
+    urls = [secret.get_secret_value() for secret in (settings.database_url, settings.broker_url)]
+    passwords = [urlsplit(url).password for url in urls]
+    return [url for url in urls if "@" in url] + [word for word in passwords if word]
 
 
 def load() -> Settings:

@@ -250,7 +250,9 @@ def _task_state(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
 def _repo_state(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
     covered = freezes.matching_repos(conn, order.target)
     wanted = snapshot.Wanted(repos=tuple(sorted(covered)[: snapshot.PAGE]), limit=10)
-    return snapshot.view(conn, line, line.gate, wanted)
+    # A freeze may cover no repo yet, and is shown all the same.
+    freeze = freezes.active_freeze(conn, order.target)
+    return {"freeze": freeze, **snapshot.view(conn, line, line.gate, wanted)}
 
 
 # --- new work ---------------------------------------------------------------------------------

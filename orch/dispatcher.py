@@ -6,7 +6,7 @@ has marked, and at the oldest jobs that lacked a slot. Any number of ticks may r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -64,6 +64,19 @@ def tick(line: Line) -> Tick:
     return done
 
 
+def take_next(line: Line, agent: str) -> Claim | None:
+    """One look by a worker whose job has just ended: this agent's first claim is its own, without
+    a ring; the others are rung as ever."""
+    look = _look(line, Tick())
+    if look is None:
+        return None
+    mine = next((each for each in look.claimed if each.claim.agent == agent), None)
+    unsent = _ring(line, [each for each in look.claimed if each is not mine])
+    if look.progress and not unsent:
+        line.queue.kick()
+    return None if mine is None else mine.claim
+
+
 def _look(line: Line, done: Tick) -> _Look | None:
     """One claiming transaction over the next batch of repos; None when no repo wants a look."""
     token = line.new_id()
@@ -80,7 +93,7 @@ def _look(line: Line, done: Tick) -> _Look | None:
         raise
     except Exception:
         log.exception("tick.batch_failed")
-    return _one_by_one(line, token)
+    return _one_by_one(line, replace(line.gate, degraded=done.degraded), token)
 
 
 def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look | None:
@@ -126,13 +139,14 @@ def _claim(
     return claims.claim(conn, gate, names, slots, line.now(), token=token, start_deadline=deadline)
 
 
-def _one_by_one(line: Line, token: str) -> _Look:
+def _one_by_one(line: Line, gate: Gate, token: str) -> _Look:
     """The same batch a repo at a time, so that the one that cannot be handled stands alone."""
     claimed: list[Claimed] = []
-    woken = line.store.read(lambda conn: queries.woken_repos(conn, line.now(), BATCH))
-    for name in woken.repos:
+    for name in line.store.write(partial(_wanting_a_look, line=line)):
         try:
-            claimed += line.store.write(partial(_claim_one, line=line, name=name, token=token))
+            claimed += line.store.write(
+                partial(_claim_one, line=line, gate=gate, name=name, token=token)
+            )
         except LostRace:
             log.info("claim.lost_race", repo=name)
             line.store.write(partial(_note_lost_race, name=name, now=line.now()))
@@ -142,6 +156,12 @@ def _one_by_one(line: Line, token: str) -> _Look:
             log.exception("tick.repo_failed", repo=name)
             line.store.write(partial(_set_aside, line=line, name=name, why=str(error)))
     return _Look(claimed, progress=False)
+
+
+def _wanting_a_look(conn: Connection, line: Line) -> list[str]:
+    slots = fleet.capacity(conn, line.now(), line.limits.worker_stale)
+    woken = queries.woken_repos(conn, line.now(), BATCH).repos
+    return list(dict.fromkeys([*woken, *queries.repos_of_ready_jobs(conn, slots)]))
 
 
 def _set_aside(conn: Connection, line: Line, name: str, why: str) -> None:
@@ -154,13 +174,13 @@ def _set_aside(conn: Connection, line: Line, name: str, why: str) -> None:
     ledger.wake(conn, now, [name], after=1)
 
 
-def _claim_one(conn: Connection, line: Line, name: str, token: str) -> list[Claimed]:
+def _claim_one(conn: Connection, line: Line, gate: Gate, name: str, token: str) -> list[Claimed]:
     slots = fleet.capacity(conn, line.now(), line.limits.worker_stale)
     if not lock_free_repos(conn, [name]):
         return []
     queries.clear_wakes(conn, [name], line.now())
-    found = _claim(conn, line, line.gate, [name], slots, token)
-    _note_the_rest(conn, line.gate, [name], found, line.now())
+    found = _claim(conn, line, gate, [name], slots, token)
+    _note_the_rest(conn, gate, [name], found, line.now())
     return found
 
 

@@ -30,7 +30,7 @@ def explained(conn: Connection, gate: Gate, now: Moment, rows: Sequence[Row]) ->
     return found
 
 
-def waiting_entry(row: Explained, hold: str | None, position: int) -> dict[str, Any]:
+def waiting_entry(row: Explained, hold: str | None, position: int | None) -> dict[str, Any]:
     """One waiting job as the snapshot shows it."""
     reason = next(iter(row["failing"]), None)
     since = next((entry["since"] for entry in row["blockers"] if entry["since"]), row["queued_at"])

@@ -64,7 +64,7 @@ def _entry_of(
     if row is None:
         return None
     (shown,) = explain.explained(conn, gate, line.now(), [row])
-    return explain.waiting_entry(shown, snapshot.hold(row["agent"], serving), 0)
+    return explain.waiting_entry(shown, snapshot.hold(row["agent"], serving), None)
 
 
 def _state(task: Row, entry: dict[str, Any] | None, live: dict[str, Any] | None) -> str:

@@ -12,9 +12,9 @@ from orch.stages import CONTROL_QUEUE, QUEUES
 Pool = Literal["prefork", "solo"]
 POOLS: Final[tuple[Pool, ...]] = ("prefork", "solo")
 
-TASKS_PER_CHILD: Final = 50
-"""A pool child is renewed after so many tasks. One task a child would cost seconds a hop: spent
-children are replaced on a five-second timer."""
+TASKS_PER_CHILD: Final = 500
+"""A pool child is renewed after so many tasks. One task a child would cost seconds a hop, as spent
+children are replaced on a five-second timer; and a new one has to get warm."""
 CONTROL_TIME_LIMIT: Final = 60
 """Seconds after which a control task is stuck, and its pool child is replaced."""
 

@@ -24,7 +24,8 @@ PAGE = 100
 class Wanted:
     """Which part of the line is asked for."""
 
-    repos: tuple[str, ...] = ()
+    repos: tuple[str, ...] | None = None
+    """None is every repo in which something waits, runs, is parked or frozen."""
     limit: int = PAGE
 
 
@@ -43,7 +44,8 @@ def snapshot(line: Line, wanted: Wanted = EVERYTHING) -> dict[str, Any]:
 def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, Any]:
     """The snapshot inside a transaction that is open already, as previews need it."""
     now = line.now()
-    names = list(dict.fromkeys(wanted.repos)) or views.busy_repos(conn, gate, wanted.limit)
+    asked = wanted.repos
+    names = views.busy_repos(conn, gate, wanted.limit) if asked is None else sorted(set(asked))
     serving = views.agents_now(conn, now, line.limits.worker_stale)
     waiting = views.waiting_rows(conn, gate, now, names, wanted.limit)
     rows = explain.explained(conn, gate, now, waiting)

@@ -27,6 +27,10 @@ from orch.store.moments import DATABASE_TIME
 log = structlog.get_logger(__name__)
 app = Celery("orch", config_source="celeryconfig", set_as_current=False)
 
+JOBS_A_MESSAGE = 50
+"""How many jobs one message may lead to before the slot is given back to Celery."""
+
+CLOSING, STOPPING = 1, 2
 # Shared with the pool's children, who are forked before anybody asks this worker to go.
 _leaving = RawValue("b", 0)
 
@@ -47,7 +51,12 @@ def line() -> Line:
 def bench() -> worker.Bench:
     """What this process works with; its name is the host's and its own number."""
     name = f"{os.uname().nodename}/{os.getpid()}"
-    return bootstrap.build_bench(bootstrap.load(), name, lambda: bool(_leaving.value))
+    return bootstrap.build_bench(
+        bootstrap.load(),
+        name,
+        stopping=lambda: _leaving.value >= STOPPING,
+        closing=lambda: _leaving.value >= CLOSING,
+    )
 
 
 @app.task(name="orch.dispatch")
@@ -79,8 +88,8 @@ def sweep() -> None:
 @app.task(name="orch.work")
 def work(job_id: int, token: str) -> None:
     """Run one claimed job. The agent's name is not in the message: the store knows it."""
-    outcome = worker.work_on(line(), bench(), Claim(job_id, token, ""))
-    log.info("job.left", job_id=job_id, outcome=outcome)
+    came_to = worker.work_through(line(), bench(), Claim(job_id, token, ""), JOBS_A_MESSAGE)
+    log.info("job.left", job_id=job_id, outcome=came_to[0], and_then=len(came_to) - 1)
 
 
 # --- the worker's own life --------------------------------------------------------------------
@@ -96,12 +105,24 @@ def _log(**_: Any) -> None:
 def _in_child(**_: Any) -> None:
     for part in (line, queue, bench):
         part.cache_clear()
+    _warm()
+
+
+def _warm() -> None:
+    """Open connections and build statements before the first message, not with it."""
+    try:
+        dispatcher.tick(line())
+        queue().reachable()
+    except OrchError as error:
+        log.warning("worker.cold", error=str(error))
 
 
 @signals.worker_ready.connect(weak=False)
 def _register(sender: Any, **_: Any) -> None:
     """Say in the store which queue this worker serves, and keep saying that it is alive."""
     served = sorted(sender.app.amqp.queues.consume_from)
+    if served[0] == CONTROL_QUEUE:
+        _warm()
     concurrency = sender.controller.concurrency or 1
     _alive.append(
         threading.Thread(
@@ -129,10 +150,10 @@ def _hand_back_on_quit() -> None:
     at_once = signal.getsignal(signal.SIGQUIT)
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if _leaving.value and callable(at_once):
+        if _leaving.value >= STOPPING and callable(at_once):
             at_once(number, frame)
             return
-        _leaving.value = 1
+        _leaving.value = STOPPING
         _gone.set()
         worker_state.should_stop = 0  # the exit code, and what makes Celery end warmly
 
@@ -167,8 +188,7 @@ def _shutting_down(how: str = "", **_: Any) -> None:
 
     Either way the dispatcher must not count on this worker's slots any more.
     """
-    if how.lower() != "warm":
-        _leaving.value = 1
+    _leaving.value = max(_leaving.value, CLOSING if how.lower() == "warm" else STOPPING)
     _gone.set()
 
 

@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
-from orch import names, stages
+from orch import dispatcher, names, stages
 from orch.errors import BadInput, StoreUnavailable
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -42,7 +42,9 @@ class Bench:
     commands: Mapping[str, AgentCommand]
     root: Path
     stopping: Callable[[], bool] = lambda: False
-    """Whether this worker was asked to go: its agent is then stopped, the job handed back."""
+    """Whether this worker was asked to go at once: its agent is stopped, the job handed back."""
+    closing: Callable[[], bool] = lambda: False
+    """Whether this worker was asked to go at all: it then takes no further job."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,45 @@ class _Ended:
     decision: Decision
 
 
+def work_through(line: Line, bench: Bench, claim: Claim, most: int = 1) -> list[str]:
+    """Work on a claimed job, then on what its end frees this slot for; what each came to.
+
+    Whoever ends a job may as well look what may start now: the claim is the same, the slot is the
+    one that just came free, and the next job spares itself two rings. After `most` jobs, or when
+    this worker is about to go, the dispatcher is rung instead.
+    """
+    came_to: list[str] = []
+    following: Claim | None = claim
+    while following is not None:
+        outcome, agent = _one(line, bench, following)
+        came_to.append(outcome)
+        following = None
+        if agent is None or len(came_to) >= most or bench.closing():
+            line.queue.kick()
+        else:
+            following = dispatcher.take_next(line, agent)
+    return came_to
+
+
 def work_on(line: Line, bench: Bench, claim: Claim) -> str:
     """Start, run and finish one claimed job; what it came to, in one word for the log."""
+    (outcome,) = work_through(line, bench, claim)
+    return outcome
+
+
+def _one(line: Line, bench: Bench, claim: Claim) -> tuple[str, str | None]:
+    """What one claimed job came to, and whose slot its end has freed."""
     started = evaluated(
         line.store, line.gate, line.now(), lambda gate: _start(line, gate, bench, claim)
     )
     if started is None:
-        return line.store.write(lambda conn: claims.hand_back(conn, claim, line.now()))
+        return line.store.write(lambda conn: claims.hand_back(conn, claim, line.now())), None
     job, task = started
     result, decision = _turn(line, bench, claim, job, task)
     if decision.next == "fenced":
-        return "fenced"  # somebody else's job by now: nothing of it is ours to write
+        return "fenced", None  # somebody else's job by now: nothing of it is ours to write
     ended = _Ended(claim, job, task, result, decision)
-    settled = _insist(line, ended)
-    line.queue.kick()
-    return decision.next if settled else "stale"
+    return (decision.next, job["agent"]) if _insist(line, ended) else ("stale", None)
 
 
 def _insist(line: Line, ended: _Ended) -> bool:
@@ -90,8 +116,9 @@ def _start(line: Line, gate: Gate, bench: Bench, claim: Claim) -> tuple[Row, Row
         )
         if job is None:
             return None
-        task = work.task_at_work(conn, job["task_id"])
-        return job, task
+        if job["stage"] is None:
+            work.enter(conn, line.now(), job["task_id"])
+        return job, work.task_at_work(conn, job["task_id"])
 
     return line.store.write(begin)
 
@@ -117,12 +144,23 @@ def _run(line: Line, bench: Bench, claim: Claim, turn: AgentWork) -> AgentResult
     # Whether this worker is to go is asked often, the store only at every heartbeat.
     beat = min(1.0, line.limits.heartbeat)
     every = max(1, round(line.limits.heartbeat / beat))
-    beats = itertools.count(1)
+    bearable = max(1, int(line.limits.lease / line.limits.heartbeat) - 1)
+    beats, missed = itertools.count(1), 0
 
     def watch() -> StopReason | None:
+        nonlocal missed
         if bench.stopping():
             return "shutdown"
-        return _renew(line, claim) if next(beats) % every == 0 else None
+        if next(beats) % every:
+            return None
+        try:
+            missed, order = 0, _renew(line, claim)
+        except StoreUnavailable as error:
+            missed += 1
+            log.warning("heartbeat.failed", job_id=claim.job_id, error=error.message)
+            # Before the lease can be over the agent has to stop: somebody else may start it then.
+            order = "fenced" if missed >= bearable else None
+        return order
 
     return bench.runner.run(turn, watch, beat)
 
@@ -162,14 +200,9 @@ def _prompt(job: Row, task: Row) -> str:
 
 
 def _renew(line: Line, claim: Claim) -> StopReason | None:
-    try:
-        ours, asked = line.store.write(
-            lambda conn: claims.heartbeat(conn, claim, line.now(), lease=line.limits.lease)
-        )
-    except StoreUnavailable:
-        # The lease decides: while it lasts nobody else takes the job, and the next beat may do.
-        log.warning("heartbeat.failed", job_id=claim.job_id)
-        return None
+    ours, asked = line.store.write(
+        lambda conn: claims.heartbeat(conn, claim, line.now(), lease=line.limits.lease)
+    )
     if not ours:
         return "fenced"
     return "cancelled" if asked == "cancelled" else "paused" if asked else None
@@ -177,23 +210,26 @@ def _renew(line: Line, claim: Claim) -> StopReason | None:
 
 def _settle(conn: Connection, line: Line, ended: _Ended) -> bool:
     """Write the job's end, its task's move, the next job and the events, all or nothing."""
-    job, decision = ended.job, ended.decision
+    job, decision, now = ended.job, ended.decision, line.now()
     lock_repos(conn, [job["repo"]])
     if decision.next == "release":
-        return claims.release(conn, ended.claim, line.now(), reason=decision.reason) is not None
+        return claims.release(conn, ended.claim, now, reason=decision.reason) is not None
     after = _finish(conn, line, ended)
     if after is None:
         return False
-    told = {"task_id": job["task_id"], "repo": job["repo"]}
-    moved = {"from_state": "running", "to_state": after["status"], "reason": decision.reason}
-    facts = {"failure": decision.failure, "verdict": decision.verdict}
-    event = f"job.{after['status']}"
-    ledger.record(conn, line.now(), event, **told, job_id=job["id"], **moved, data=facts)
-    task = work.task_at_work(conn, job["task_id"])
-    if task["stage"] not in stages.TERMINAL:
-        _next(conn, line, ended, task)
+    end = {
+        "kind": f"job.{after['status']}",
+        "task_id": job["task_id"],
+        "job_id": job["id"],
+        "repo": job["repo"],
+        "from_state": "running",
+        "to_state": after["status"],
+        "reason": decision.reason,
+        "data": {"failure": decision.failure, "verdict": decision.verdict},
+    }
+    ledger.record_all(conn, now, [end, *_next(conn, line, ended)])
     # In any case the slot is free, and the repo's line may go on.
-    ledger.wake(conn, line.now(), [job["repo"]])
+    ledger.wake(conn, now, [job["repo"]])
     return True
 
 
@@ -213,50 +249,65 @@ def _finish(conn: Connection, line: Line, ended: _Ended) -> Row | None:
     )
 
 
-def _next(conn: Connection, line: Line, ended: _Ended, task: Row) -> None:
-    now, decision = line.now(), ended.decision
-    if task["stage"] != ended.task["stage"]:
-        # Somebody moved the task while its agent worked: what the agent did is no longer asked for.
-        _queue(conn, line, task, task["stage"])
-        return
+Told = list[dict[str, Any]]
+"""Events to be written with the rest of a turn's end."""
+
+
+def _next(conn: Connection, line: Line, ended: _Ended) -> Told:
+    """Do what the decision says with the task; the events of it."""
+    task, decision = ended.task, ended.decision
     match decision.next:
         case "advance":
-            _move(conn, line, task, stages.after(task["stage"], task["track"]))
+            return _move(conn, line, ended, stages.after(task["stage"], task["track"]))
         case "rework":
             work.count_rework(conn, task["id"])
-            _move(conn, line, task, decision.rework_to)
+            return _move(conn, line, ended, decision.rework_to)
         case "retry":
-            work.insert_job(conn, now, _second_try(line, ended.job, task))
+            return _stay(conn, line, ended)
         case "park":
-            work.set_task_paused(conn, task["id"], now, reason=decision.reason)
+            # A task that ended or moved on meanwhile refuses, and keeps what it has.
+            work.set_task_paused(conn, task["id"], line.now(), reason=decision.reason)
+            return []
         case "release" | "fenced" | "nothing":
-            pass
+            return []
         case never:
             assert_never(never)
 
 
-def _second_try(line: Line, job: Row, task: Row) -> work.NewJob:
+def _move(conn: Connection, line: Line, ended: _Ended, to_stage: str) -> Told:
+    task, now = ended.task, line.now()
+    if ledger.move_task(conn, now, task["id"], task["stage"], to_stage) is None:
+        return _follow(conn, line, ended)
+    moved = {"kind": "task.moved", "task_id": task["id"], "repo": task["repo"]}
+    moved |= {"from_state": task["stage"], "to_state": to_stage}
+    return [moved, *_queue(conn, line, task, to_stage)]
+
+
+def _stay(conn: Connection, line: Line, ended: _Ended) -> Told:
+    """A further attempt at the same stage, after a while."""
+    job, task = ended.job, ended.task
+    if work.task_at_work(conn, task["id"])["stage"] != task["stage"]:
+        return _follow(conn, line, ended)
     attempt = job["attempt"]
     delay = min(line.limits.retry_delay * 2 ** (attempt - 1), LONGEST_DELAY)
-    return work.NewJob(
-        task["id"], task["repo"], task["stage"], job["agent"], attempt=attempt + 1, delay=delay
-    )
+    ledger.wake(conn, line.now(), [task["repo"]], delay)
+    new = work.NewJob(task["id"], task["repo"], task["stage"], job["agent"], attempt + 1, delay)
+    return [work.add_job(conn, line.now(), new)]
 
 
-def _move(conn: Connection, line: Line, task: Row, to_stage: str) -> None:
-    now = line.now()
-    if ledger.move_task(conn, now, task["id"], task["stage"], to_stage) is None:
-        return
-    told = {"from_state": task["stage"], "to_state": to_stage, "repo": task["repo"]}
-    ledger.record(conn, now, "task.moved", task_id=task["id"], **told)
-    _queue(conn, line, task, to_stage)
+def _follow(conn: Connection, line: Line, ended: _Ended) -> Told:
+    """Somebody moved the task while its agent worked: what the agent did is not asked for now."""
+    task = work.task_at_work(conn, ended.task["id"])
+    return [] if task["stage"] in stages.TERMINAL else _queue(conn, line, task, task["stage"])
 
 
-def _queue(conn: Connection, line: Line, task: Row, stage: str) -> None:
+def _queue(conn: Connection, line: Line, task: Row, stage: str) -> Told:
     if stage not in stages.STAGES:
         reason = f"“{names.shown(stage)}” is not a stage"
         work.set_task_paused(conn, task["id"], line.now(), reason=reason)
-        return
+        return []
     agent = stages.agent_of(stage)
-    if agent is not None:
-        work.insert_job(conn, line.now(), work.NewJob(task["id"], task["repo"], stage, agent))
+    if agent is None:
+        return []
+    new = work.NewJob(task["id"], task["repo"], stage, agent)
+    return [work.add_job(conn, line.now(), new)]

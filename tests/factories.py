@@ -237,6 +237,19 @@ class Rig:
         bench = worker.Bench("w", runner or ScriptedRunner(), commands, folder)
         return worker.work_on(self.line, bench, claim)
 
+    def work_through(
+        self,
+        claim: Claim,
+        folder: Path,
+        runner: ScriptedRunner,
+        most: int,
+        closing: Callable[[], bool] = lambda: False,
+    ) -> list[str]:
+        """What a worker makes of a message and of the jobs that its end lets start."""
+        commands = {agent: AgentCommand(agent, ("true",)) for agent in stages.AGENTS}
+        bench = worker.Bench("w", runner, commands, folder, closing=closing)
+        return worker.work_through(self.line, bench, claim, most)
+
     # --- the three consumers of the rule
 
     def claimable(self) -> set[str]:

@@ -28,7 +28,7 @@ def queue(call: Call[values.Queue]) -> Response:
     if request.if_none_match.contains_weak(tag[3:-1]):
         return Response(status=304, headers=headers)
     events.require_repos(line, call.given.repo)
-    wanted = snapshot.Wanted(repos=call.given.repo, limit=call.given.limit)
+    wanted = snapshot.Wanted(repos=call.given.repo or None, limit=call.given.limit)
     return as_json(snapshot.snapshot(line, wanted), headers=headers)
 
 

@@ -30,8 +30,9 @@ LOOK_AGAIN_SECONDS: Final = 0.3
 @pass_session
 def queue(session: Session, repos: tuple[str, ...], limit: int, watch: bool) -> None:
     """Show, per repo, who holds the line, who waits in which order, and why."""
-    wanted = snapshot.Wanted(tuple(names.repo(name) for name in repos), limit)
-    ledger_pages.require_repos(session.line, wanted.repos)
+    asked = tuple(names.repo(name) for name in repos)
+    wanted = snapshot.Wanted(asked or None, limit)
+    ledger_pages.require_repos(session.line, asked)
     as_json = session.wants_json
     if watch and not as_json:
         _redraw(session.line, wanted)

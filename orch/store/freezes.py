@@ -146,6 +146,14 @@ def clear_expired(conn: Connection, now: Moment, repo: str | None = None) -> int
     return len(names)
 
 
+def active_freeze(conn: Connection, repo: str) -> dict[str, Any] | None:
+    """The freeze of exactly this repo or glob that nobody has lifted, if there is one."""
+    shown = ("id", "repo", "frozen_at", "reason", "source", "expires_at", "allow_task_id")
+    columns = [repo_freeze.c[name] for name in shown]
+    row = conn.execute(select(*columns).where(_active(repo))).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
 def is_repo_frozen(conn: Connection, repo: str, now: Moment) -> bool:
     """Whether a freeze in force covers this repo; one whose freezes cannot be read is frozen."""
     try:

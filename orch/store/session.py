@@ -177,6 +177,11 @@ def _postgresql_engine(url: Any, pool: str) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         connect_args={
             "connect_timeout": 5,
+            # A connection whose other end is gone is found out, not waited on for ever.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
             "application_name": "orch",
             "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
         },

@@ -287,8 +287,12 @@ def agents_now(conn: Connection, now: Moment, stale: float) -> dict[str, dict[st
     live = select(jobs.c.agent, func.count()).where(LIVE).group_by(jobs.c.agent)
     for agent, count in conn.execute(live):
         known.setdefault(agent, {"slots": 0, "workers": 0, "suspended_until": None})["live"] = count
-    for name, until in conn.execute(select(agents.c.name, agents.c.suspended_until)):
-        known.setdefault(name, {"live": 0, "slots": 0, "workers": 0})["suspended_until"] = until
+    until = agents.c.suspended_until
+    for row in conn.execute(select(agents.c.name, until, (until > at(now)).label("suspended"))):
+        entry = known.setdefault(row.name, {"live": 0, "slots": 0, "workers": 0})
+        entry["suspended_until"] = row.suspended_until
+        if row.suspended:
+            entry["slots"] = 0
     return known
 
 

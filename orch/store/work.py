@@ -127,6 +127,14 @@ def open_job_id(conn: Connection, task_id: int) -> int | None:
 
 def insert_job(conn: Connection, now: Moment, new: NewJob) -> int:
     """Write the job row, its event and the repo's mark; the caller holds the repo's lock."""
+    told = add_job(conn, now, new)
+    ledger.record_all(conn, now, [told])
+    ledger.wake(conn, now, [new.repo], new.delay)
+    return int(told["job_id"])
+
+
+def add_job(conn: Connection, now: Moment, new: NewJob) -> dict[str, Any]:
+    """Write the job row alone; the event that the caller has to write with it."""
     values = {
         "agent": new.agent,
         "repo": new.repo,
@@ -135,18 +143,28 @@ def insert_job(conn: Connection, now: Moment, new: NewJob) -> int:
         "attempt": new.attempt,
         "payload": new.payload,
     }
-    job_id: int = conn.execute(_queueing(now, new.delay), values).scalar_one()
-    told = {"task_id": new.task_id, "job_id": job_id, "repo": new.repo, "actor": new.actor}
-    data = {"stage": new.stage, "agent": new.agent, "attempt": new.attempt}
-    ledger.record(conn, now, "job.queued", **told, to_state="queued", data=data)
-    ledger.wake(conn, now, [new.repo], new.delay)
-    return job_id
+    return {
+        "kind": "job.queued",
+        "task_id": new.task_id,
+        "job_id": conn.execute(_queueing(now, new.delay), values).scalar_one(),
+        "repo": new.repo,
+        "actor": new.actor,
+        "to_state": "queued",
+        "data": {"stage": new.stage, "agent": new.agent, "attempt": new.attempt},
+    }
 
 
 @lru_cache(maxsize=16)
 def _queueing(now: Moment, delay: float) -> Any:
     available = later(now, delay) if delay else at(now)
     return insert(jobs).values(created_at=at(now), available_at=available).returning(jobs.c.id)
+
+
+def enter(conn: Connection, now: Moment, task_id: int) -> None:
+    """Let a task that was written by hand, and stands before its first stage, enter it."""
+    task = task_at_work(conn, task_id)
+    if task["stage"] == stages.FIRST:
+        _entered_stage(conn, now, task)
 
 
 def _entered_stage(conn: Connection, now: Moment, task: RowMapping) -> str:

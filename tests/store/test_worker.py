@@ -1,12 +1,17 @@
-"""What a worker makes of a message when the store goes away for a while."""
+"""What a worker makes of a message, and of what comes free when a job ends."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from orch.errors import StoreUnavailable
+from orch.ports import AgentResult, AgentWork, Watch
+from orch.store import claims
+from orch.store.schema import jobs
 from orch.store.session import Store
 from tests.factories import Rig, ScriptedRunner
 
@@ -30,3 +35,79 @@ def test_the_end_of_a_turn_is_written_once_the_store_is_back(
     runner = ScriptedRunner(meanwhile=go_away)
     assert rig.work(claimed.claim, tmp_path, runner) == "advance"
     assert rig.row("BACK-1")["stage"] == "architecture"
+
+
+def test_whoever_ends_a_job_runs_what_its_end_lets_start_without_a_ring(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.workers(slots=1)
+    for number in (1, 2, 3):
+        rig.task(f"ROW-{number}", stage="deploy")
+    (claimed,) = rig.tick().claimed
+    rig.queue.take()
+    runner = ScriptedRunner()
+    came_to = rig.work_through(claimed.claim, tmp_path, runner, most=10)
+    assert came_to == ["advance"] * 3
+    assert [work.work_item_id for work in runner.seen] == ["ROW-1", "ROW-2", "ROW-3"]
+    assert rig.queue.take() == []
+
+
+def test_a_claim_for_another_agent_is_rung_as_ever(rig: Rig, tmp_path: Path) -> None:
+    rig.workers()
+    rig.task("STEP-1", stage="review")
+    (claimed,) = rig.tick().claimed
+    rig.queue.take()
+    assert rig.work_through(claimed.claim, tmp_path, ScriptedRunner(), most=10) == ["advance"]
+    assert [claim.agent for claim in rig.queue.take()] == ["tester"]
+
+
+def test_a_worker_that_is_about_to_go_takes_no_further_job(rig: Rig, tmp_path: Path) -> None:
+    rig.workers()
+    for number in (1, 2):
+        rig.task(f"LAST-{number}", stage="deploy")
+    (claimed,) = rig.tick().claimed
+    came_to = rig.work_through(
+        claimed.claim, tmp_path, ScriptedRunner(), most=10, closing=lambda: True
+    )
+    assert came_to == ["advance"]
+    assert rig.job("LAST-2")["status"] == "queued"
+    assert rig.queue.kicked
+
+
+def test_an_agent_is_stopped_before_a_lease_that_cannot_be_renewed_is_over(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.workers()
+    rig.task("AWAY-1")
+    (claimed,) = rig.tick().claimed
+    limits = rig.limits
+    seen: list[str | None] = []
+
+    class Patient(ScriptedRunner):
+        def run(self, work: AgentWork, watch: Watch, beat: float) -> AgentResult:
+            monkeypatch.setattr(claims, "heartbeat", _unreachable)
+            for _ in range(int(limits.lease / beat)):
+                seen.append(watch())
+                if seen[-1]:
+                    break
+            monkeypatch.undo()
+            return replace(self.result, ending="stopped", stop_reason="fenced")
+
+    assert rig.work(claimed.claim, tmp_path, Patient()) == "fenced"
+    assert seen[-1] == "fenced"
+    assert len(seen) < limits.lease
+
+
+def _unreachable(*_: object, **__: object) -> None:
+    raise StoreUnavailable
+
+
+def test_a_task_written_by_hand_before_its_first_stage_enters_it_once(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.workers()
+    rig.task("HAND-1", stage="created")
+    rig.store.write(lambda conn: conn.execute(update(jobs).values(stage=None)))
+    (claimed,) = rig.tick().claimed
+    rig.work(claimed.claim, tmp_path)
+    assert rig.row("HAND-1")["stage"] == "architecture"

@@ -54,6 +54,13 @@ def test_no_connection_waits_for_ever(app: Celery) -> None:
     assert 1 < options["socket_timeout"] <= 10
     assert 0 < options["socket_connect_timeout"] <= 5
     assert 0 < options["health_check_interval"] <= 10
+
+
+def test_no_copy_is_kept_of_a_taken_message(app: Celery) -> None:
+    assert app.conf.broker_transport_options["ack_emulation"] is False
+
+
+def test_publishing_gives_up_soon(app: Celery) -> None:
     policy = app.conf.task_publish_retry_policy
     assert policy["max_retries"] * policy["interval_max"] <= 3
 
