@@ -1,4 +1,4 @@
-"""Docs and code cannot disagree: every event named in the code is explained, and none beside them."""
+"""Docs and code cannot disagree: every event of the code is explained, and none beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 from orch import docs
 from tests.architecture import tree
 
-LOG = re.compile(r"""\blog\.(?:debug|info|warning|error|exception)\(\s*["']([a-z_]+\.[a-z_.]+)["']""")
+LOG = re.compile(
+    r"""\blog\.(?:debug|info|warning|error|exception)\(\s*["']([a-z_]+\.[a-z_.]+)["']"""
+)
 LEDGER = re.compile(r"""["']((?:task|job|repo|dependency|token)\.[a-z_]+)["']""")
 ENDINGS = {f"job.{ending}" for ending in ("succeeded", "failed", "cancelled")}
 """Written as `job.` and the state the job ended in."""
