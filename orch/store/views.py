@@ -10,7 +10,20 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, and_, bindparam, case, func, null, or_, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.engine import RowMapping
 
 from orch import serial_gate, stages
@@ -90,32 +103,59 @@ def waiting_rows(
     conn: Connection, gate: Gate, now: Moment, names: Sequence[str], limit: int
 ) -> list[RowMapping]:
     """The first waiting jobs of each repo, in the order in which the gate would admit them."""
-    if not names:
-        return []
-    bound = {"repos": list(names), "most": limit}
-    return list(conn.execute(_waiting(gate, now), bound).mappings())
+    counts = waiting_counts(conn, names)
+    long = [name for name, count in counts.items() if count > limit]
+    short = [name for name in counts if name not in set(long)]
+    rows: list[RowMapping] = []
+    if short:
+        rows += conn.execute(_all_waiting(gate, now), {"repos": short}).mappings()
+    for name in long:
+        # A long line is walked by its index, as far as it is shown, and not sorted as a whole.
+        bound = {"repo": name, "most": limit}
+        rows += conn.execute(_first_waiting(gate, now), bound).mappings()
+    return rows
 
 
-@lru_cache(maxsize=16)
-def _waiting(gate: Gate, now: Moment) -> Any:
-    order = (
-        case((serial_gate.is_past_entry(tasks), 0), else_=1),
-        case((serial_gate.is_past_entry(tasks), serial_gate.place_if_resumed(gate, tasks, now))),
+def _in_order(gate: Gate, now: Moment) -> tuple[Any, ...]:
+    started = serial_gate.is_past_entry(tasks)
+    return (
+        case((started, 0), else_=1),
+        case((started, serial_gate.place_if_resumed(gate, tasks, now))),
         tasks.c.rank,
         tasks.c.id,
     )
-    turn = func.row_number().over(partition_by=jobs.c.repo, order_by=order)
-    first = (
-        select(jobs.c.id.label("id"), turn.label("turn"))
-        .select_from(jobs.join(tasks, tasks.c.id == jobs.c.task_id))
-        .where(QUEUED, is_any_of(jobs.c.repo, "repos"))
+
+
+@lru_cache(maxsize=16)
+def _all_waiting(gate: Gate, now: Moment) -> Any:
+    shown = serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
+    here = is_any_of(jobs.c.repo, "repos")
+    return shown.where(here).order_by(jobs.c.repo, *_in_order(gate, now))
+
+
+@lru_cache(maxsize=16)
+def _first_waiting(gate: Gate, now: Moment) -> Any:
+    here = and_(tasks.c.repo == bindparam("repo"), _has_queued_job())
+    most = bindparam("most", type_=Integer)
+    started = select(tasks.c.id).where(here, serial_gate.is_past_entry(tasks))
+    entering = (
+        select(tasks.c.id)
+        .where(here, serial_gate.at_or_before_entry(tasks))
+        .order_by(tasks.c.rank, tasks.c.id)
+        .limit(most)
         .subquery()
     )
-    return (
-        serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
-        .join(first, first.c.id == jobs.c.id)
-        .where(first.c.turn <= bindparam("most", type_=Integer))
-        .order_by(jobs.c.repo, first.c.turn)
+    first = union_all(started, select(entering.c.id)).subquery()
+    shown = serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
+    return shown.join(first, first.c.id == tasks.c.id).order_by(*_in_order(gate, now)).limit(most)
+
+
+def _has_queued_job() -> Any:
+    queued = jobs.alias()
+    return exists(
+        select(queued.c.id).where(
+            queued.c.task_id == tasks.c.id, queued.c.status == literal_column("'queued'")
+        )
     )
 
 
