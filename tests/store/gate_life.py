@@ -168,10 +168,11 @@ class Model(Gate):
 
     def pause(self, task: Task, kill: bool, until: datetime | None) -> bool:
         self.open_task(task)
-        if kill and task.live:
+        stops = kill and task.live and task.job.stop != "paused"
+        if stops:
             task.job.stop = "paused"
         if task.paused is not None:
-            return False
+            return stops
         task.paused, task.until = self.now, until
         return True
 

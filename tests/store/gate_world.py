@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import threading
 from collections import namedtuple
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,19 @@ CLOCK_OF_POSTGRES = (
 REPOS = ("team/alpha", "team/beta", "solo")
 UNTOLD = {"beats", "counters"}
 """Tables that say when something last ran, or how often; no rule reads them."""
+LASTING = {"repos", "agents", "workers"}
+"""Tables that keep their rows from example to example."""
 TABLES = [table.name for table in metadata.sorted_tables]
 DUMP = "SELECT '{0}' AS of_table, {0}.* FROM {0} ORDER BY 2, 3"
 DUMPS = [DUMP.format(name) for name in TABLES if name not in UNTOLD]
+ROWS = (
+    "SELECT * FROM tasks ORDER BY id",
+    "SELECT * FROM jobs ORDER BY id",
+    "SELECT task_id, depends_on_task_id FROM job_deps",
+    "SELECT * FROM repo_freeze WHERE cleared_at IS NULL",
+    "SELECT repo FROM wakes",
+    "SELECT * FROM events ORDER BY id DESC LIMIT 60",
+)
 _LOST = "lost"
 
 
@@ -114,7 +123,7 @@ class Rows:
     woken: set[str]
     events: list[Any]
     claimable: set[int]
-    failing: dict[int, list[str]] = field(default_factory=dict)
+    failing: dict[int, list[str]]
 
     def open_job(self, task_id: int) -> Any:
         found = [
@@ -126,19 +135,29 @@ class Rows:
         return found[0] if found else None
 
 
-@cache
-def _row_of(columns: tuple[str, ...]) -> Any:
-    return namedtuple("Row", columns)
+_ROW_OF: dict[str, Any] = {}
 
 
-def _ask(conn: Any, sql: str) -> list[Any]:
-    """All rows, by the driver alone: asked after every step, so it must be quick."""
+def _rows_of(cursor: Any, question: str) -> list[Any]:
+    """The rows of one answer, named by its columns, which are asked for once."""
+    if question not in _ROW_OF:
+        columns = [column[0] for column in cursor.description]
+        _ROW_OF[question] = namedtuple("Row", columns)
+    return list(map(_ROW_OF[question]._make, cursor.fetchall()))
+
+
+def _ask(conn: Any, questions: Sequence[str]) -> list[list[Any]]:
+    """The rows of each question, by the driver alone: asked after every step, it must be quick."""
     cursor = conn.connection.cursor()
-    cursor.execute(sql)
-    row_of = _row_of(tuple(column[0] for column in cursor.description))
-    found = [row_of(*row) for row in cursor.fetchall()]
+    if conn.dialect.name == "sqlite":
+        return [_rows_of(cursor.execute(question), question) for question in questions]
+    cursor.execute(";".join(questions))
+    answers = []
+    for question in questions:
+        answers.append(_rows_of(cursor, question))
+        cursor.nextset()
     cursor.close()
-    return found
+    return answers
 
 
 class World:
@@ -148,6 +167,7 @@ class World:
         self.store, self.root = store, root
         self.now = START
         self._take_the_clock()
+        self.store.write(self._hire)
         self._looks: dict[Gate, tuple[Any, Any]] = {}
         self.reset()
 
@@ -177,20 +197,23 @@ class World:
         self.queue = MemoryQueue()
         self.turns: list[Turn] = []
         self.last_event = 0
+        self._asked_about: Any = None
         self.tokens = [count(1), count(1)]
         self.gate = Gate()
-        self.store.write(self._prepare)
 
     def _empty(self, conn: Any) -> None:
         for name in reversed(TABLES):
-            conn.exec_driver_sql(f"DELETE FROM {name}")  # noqa: S608
-        if conn.dialect.name == "postgresql":
+            if name not in LASTING:
+                conn.exec_driver_sql(f"DELETE FROM {name}")  # noqa: S608
+        if not self.store.is_sqlite:
             conn.exec_driver_sql(
                 "SELECT setval(quote_ident(sequencename)::regclass, 1, false) "
                 "FROM pg_sequences WHERE last_value IS NOT NULL"
             )
+        hired = text("UPDATE workers SET concurrency = 2, stopped_at = NULL, heartbeat_at = :now")
+        conn.execute(hired.bindparams(bindparam("now", START, UtcDateTime())))
 
-    def _prepare(self, conn: Any) -> None:
+    def _hire(self, conn: Any) -> None:
         ledger.know_repos(conn, REPOS)
         for agent in stages.AGENTS:
             fleet.register(conn, f"w-{agent}", stages.queue_of(agent), 2, "1", self.now)
@@ -231,28 +254,35 @@ class World:
 
     def dump(self) -> list[Any]:
         """Every row of every table a rule reads."""
-        return self.store.read(lambda conn: [row for each in DUMPS for row in _ask(conn, each)])
+        return [row for answer in self.store.read(lambda c: _ask(c, DUMPS)) for row in answer]
 
     def rows(self) -> Rows:
         return self.store.read(self._rows)
 
     def _rows(self, conn: Any) -> Rows:
-        shown, open_jobs = self._statements()
-        found = Rows(
-            tasks={row.id: row for row in _ask(conn, "SELECT * FROM tasks ORDER BY id")},
-            jobs={row.id: row for row in _ask(conn, "SELECT * FROM jobs ORDER BY id")},
-            deps={
-                tuple(row) for row in _ask(conn, "SELECT task_id, depends_on_task_id FROM job_deps")
-            },
-            freezes=_ask(conn, "SELECT * FROM repo_freeze WHERE cleared_at IS NULL"),
-            woken={row.repo for row in _ask(conn, "SELECT repo FROM wakes")},
-            events=_ask(conn, f"SELECT * FROM events WHERE id > {self.last_event} ORDER BY id"),  # noqa: S608
-            claimable=set(conn.scalars(open_jobs, {"repos": REPOS})),
+        tasks, all_jobs, deps, freezes, woken, events = _ask(conn, ROWS)
+        told = [row for row in reversed(events) if row.id > self.last_event]
+        self.last_event = told[-1].id if told else self.last_event
+        claimable, names = self._rule(conn, (tasks, all_jobs, deps, freezes, self.now, self.gate))
+        return Rows(
+            tasks={row.id: row for row in tasks},
+            jobs={row.id: row for row in all_jobs},
+            deps={tuple(row) for row in deps},
+            freezes=freezes,
+            woken={row.repo for row in woken},
+            events=told,
+            claimable=claimable,
+            failing=names,
         )
-        for row in conn.execute(shown).mappings():
-            found.failing[row["id"]] = failing(row)
-        self.last_event = max([self.last_event, *(row.id for row in found.events)])
-        return found
+
+    def _rule(self, conn: Any, reads: Any) -> tuple[set[int], dict[int, list[str]]]:
+        """What the claim would take and what the snapshot says; asked again when its rows changed."""
+        if reads != self._asked_about:
+            shown, open_jobs = self._statements()
+            claimable = set(conn.scalars(open_jobs, {"repos": REPOS}))
+            names = {row["id"]: failing(row) for row in conn.execute(shown).mappings()}
+            self._asked_about, self._answer = reads, (claimable, names)
+        return self._answer
 
     def _statements(self) -> tuple[Any, Any]:
         """The snapshot's and the claim's own statements, built once per gate."""
