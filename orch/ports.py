@@ -73,6 +73,8 @@ class AgentWork:
     rundir: Path
     """A folder of orch's own for prompt, result file and log; it exists, outside `workdir`."""
     base_sha: str = ""
+    silence: float = 60.0
+    """Seconds without a sign of life of the worker after which the agent is stopped: its lease."""
 
 
 StopReason = Literal["cancelled", "paused", "fenced", "shutdown"]

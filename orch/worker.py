@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -162,7 +162,7 @@ def _run(line: Line, bench: Bench, claim: Claim, turn: AgentWork) -> AgentResult
             order = "fenced" if missed >= bearable else None
         return order
 
-    return bench.runner.run(turn, watch, beat)
+    return bench.runner.run(replace(turn, silence=line.limits.lease), watch, beat)
 
 
 def _prepare(bench: Bench, claim: Claim, job: Row, task: Row) -> AgentWork:

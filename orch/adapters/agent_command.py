@@ -95,6 +95,7 @@ class CommandRunner:
             "timeout": float(command.timeout),
             "stall_timeout": float(command.stall_timeout),
             "grace": float(command.stop_grace),
+            "silence": float(work.silence),
         } | {name: os.fsencode(rundir / name) for name in ("log", "stdout", "stderr")}
 
     def _result(
@@ -204,7 +205,7 @@ class Supervised:
             asked = watch()
             if asked is not None and reason is None:
                 reason, overdue = asked, min(overdue, now + stopping)
-                self._tell(b"s")
+            self._tell(b"s" if reason else b".")
             if now >= overdue:  # stopped by its agent, or stuck: it holds the slot no longer
                 self.overdue = True
                 self._process.kill()

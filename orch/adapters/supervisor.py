@@ -1,13 +1,13 @@
 """Runs one command to its end and leaves no process of it behind.
 
-Started as a program of its own by `orch.adapters.agent_command`: it stands between a worker and
-its agent, so that a killed worker still takes its agent along. The order comes on standard input,
-the report goes to standard output; both in `marshal`, because both ends are the same interpreter.
-After the order, a byte on standard input means *stop*, and its end means that the worker died.
+A program of its own between a worker and its agent, so that a killed worker takes its agent along.
+The order comes on standard input, the report goes to standard output; both in `marshal`, because
+both ends are the same interpreter.
+After it, `s` on standard input means *stop*, another byte that the worker lives; the end of input,
+or silence beyond its lease, that it does not.
 A turn may be short, so nothing is imported that costs time: not orch, `typing`, `enum`, `json`.
-
-On Linux every descendant is found, daemons with a session of their own included: this process
-is their subreaper. Elsewhere only the command's process group is reached.
+On Linux every descendant is found, daemons included, as this process is their subreaper; elsewhere
+only the command's process group.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ CPU_SHARE: Final = 0.01
 LOOK_EVERY: Final = 5.0
 MASK: Final = b"[masked]"
 
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_DUMPABLE: Final = 4
-_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 LINUX: Final = sys.platform == "linux"
 POLITE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 """The order of stopping, with grace between; what outlived its command starts at the second."""
@@ -58,9 +56,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def descendants() -> dict[int, tuple[int, int]]:
-    """Every living process below this one, by id: its group, and the clock ticks of CPU that it
-    and its reaped children used. Empty where there is no /proc.
-    """
+    """Every living process below this one, by id: its group, and the CPU ticks it used."""
     children: dict[int, dict[int, tuple[int, int]]] = {}
     for name in os.listdir("/proc") if LINUX else ():  # noqa: PTH208
         if not name.isdigit():
@@ -82,10 +78,8 @@ def descendants() -> dict[int, tuple[int, int]]:
 
 
 def signal_tree(number: int, agent: int) -> None:
-    """Signal the group of every descendant: in one step each, which no fork can slip through.
-
-    None of them can be in our own group, because the agent began a session of its own.
-    """
+    """Signal the group of every descendant in one step each, which no fork can slip through."""
+    # None of them can be in our own group: the agent began a session of its own.
     groups = {group for group, _ in descendants().values()} if LINUX else {agent}
     for group in groups - {os.getpgrp()}:
         try:
@@ -245,19 +239,18 @@ class Turn:
         self._order = order
         self._ending = "exited"
         self._code: int | None = None
-        self._signalled_from_outside = False
-        self._childless = self._orphaned = False
+        self._signalled_from_outside = self._childless = self._orphaned = False
         self._steps: tuple[int, ...] = ()
         self._next_step = self._give_up = float("inf")
-        limit, masks = order["log_limit"], order["masks"]
-        self._files = [CappedFile(order[name], limit) for name in ("log", "stdout", "stderr")]
+        masks, names = order["masks"], ("log", "stdout", "stderr")
+        self._files = [CappedFile(order[name], order["log_limit"]) for name in names]
         self._log, out, err = self._files
         (read_out, write_out), (read_err, write_err) = os.pipe(), os.pipe()
         self._agent = spawn(order, write_out, write_err)
         self._stdout = Stream(read_out, masks, [self._log, out])
         self._streams = {s.fd: s for s in (self._stdout, Stream(read_err, masks, [self._log, err]))}
         now = time.monotonic()
-        self._deadline = now + order["timeout"]
+        self._deadline, self._heard = now + order["timeout"], now
         self._pulse = Pulse(order["stall_timeout"], now)
         self._poll = select.poll()
         for fd in (0, signals, *self._streams):
@@ -285,7 +278,8 @@ class Turn:
     def _wait(self) -> float:
         stopping = self._next_step != float("inf")
         times = (self._next_step,) if stopping else (self._deadline, self._pulse.next_look)
-        return max(0.0, min(times) - time.monotonic())
+        silent = self._heard + float(self._order["silence"])
+        return max(0.0, min(*times, silent) - time.monotonic())
 
     def _hear(self, patience: float) -> None:
         for fd, _ in self._poll.poll(min(patience, 3600.0) * 1000):
@@ -298,12 +292,17 @@ class Turn:
                 self._obey(os.read(0, CHUNK))
             elif {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} & set(os.read(fd, CHUNK)):
                 self._signalled_from_outside = True
-                self._obey(b"stop" if os.getppid() == self._order["parent"] else b"")
+                self._obey(b"s" if os.getppid() == self._order["parent"] else b"")
 
     def _obey(self, word: bytes) -> None:
-        if word:
+        self._heard = time.monotonic()
+        if b"s" in word:
             self._stop("stopped", POLITE)
-        elif not self._orphaned:  # nobody waits for a polite end, and another may start soon
+        elif not word:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        if not self._orphaned:  # nobody waits for a polite end, and another may start soon
             self._orphaned = True
             self._poll.unregister(0)
             self._steps, self._next_step = (signal.SIGKILL,), 0.0
@@ -320,6 +319,8 @@ class Turn:
             self._childless = True
 
     def _judge(self, now: float) -> None:
+        if now - self._heard > self._order["silence"]:
+            self._abandon()  # frozen: by now its lease is over
         if self._code is not None:
             self._stop("exited", POLITE[1:])
         elif now >= self._deadline:

@@ -358,3 +358,20 @@ def test_end_is_noticed_at_once_and_not_at_the_next_beat(bench: AgentBench) -> N
     beats: list[None] = []
     bench.run(bench.work("/bin/true"), lambda: beats.append(None), beat=30)
     assert beats == []
+
+
+def test_an_agent_stops_when_its_worker_is_silent_beyond_its_lease(
+    bench: AgentBench, wait_until: WaitUntil
+) -> None:
+    def frozen() -> StopReason:
+        wait_until(lambda: not bench.alive(), 10, "the agent outlived its worker's lease")
+        return "fenced"
+
+    work = replace(bench.work("sh", "-c", "sleep 60"), silence=0.3)
+    bench.run(work, frozen, beat=0.05)
+    assert bench.alive() == []
+
+
+def test_an_agent_whose_worker_gives_signs_of_life_is_left_alone(bench: AgentBench) -> None:
+    work = replace(bench.work("sh", "-c", "sleep 0.6; echo ORCH-VERDICT: pass"), silence=0.3)
+    assert bench.run(work, beat=0.05).verdict == "pass"
