@@ -45,9 +45,10 @@ def add_dependency(
     # Both repos: the predecessor must not end, unseen, between our look and our commit.
     lock_dependencies(conn)
     lock_repos(conn, [row.repo for row in rows])
+    ended = conn.scalar(select(tasks.c.stage).where(tasks.c.id == task_id)) in stages.TERMINAL
     _refuse_cycle(conn, rows[0], rows[1])
     row = {"task_id": task_id, "depends_on_task_id": depends_on, "source": source}
-    if rows[0].stage in stages.TERMINAL or not insert_unless_there(conn, job_deps, [row]):
+    if ended or not insert_unless_there(conn, job_deps, [row]):
         return False
     _tell(conn, now, "dependency.added", rows, actor)
     return True

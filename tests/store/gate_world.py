@@ -276,7 +276,7 @@ class World:
         )
 
     def _rule(self, conn: Any, reads: Any) -> tuple[set[int], dict[int, list[str]]]:
-        """What the claim would take and what the snapshot says; asked again when its rows changed."""
+        """What the claim would take and what the snapshot says, asked anew when rows changed."""
         if reads != self._asked_about:
             shown, open_jobs = self._statements()
             claimable = set(conn.scalars(open_jobs, {"repos": REPOS}))

@@ -1,0 +1,362 @@
+"""Races of two connections on PostgreSQL, each in the order named: the one that comes second ends
+cleanly, and the line is as if the two had come one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orch import dispatcher, reaper, stages, worker
+from orch.controls import Order, carry_out
+from orch.errors import DependencyCycle
+from orch.line import Line
+from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
+from orch.serial_gate import Gate
+from orch.store import claims, fleet, freezes, work
+from orch.task_deps import add_dependency
+from tests.store.interleave import PATIENCE, Arena, Background
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def arena(emptied_postgres: str) -> Iterator[Arena]:
+    arena = Arena(emptied_postgres)
+    arena.hire()
+    yield arena
+    live = "SELECT max(n) FROM (SELECT count(*) n FROM jobs WHERE status IN ('claimed', 'running')"
+    assert (arena.ask(f"{live} AND serialised GROUP BY repo) AS per_repo") or 0) <= 1
+    arena.close()
+
+
+def tick(line: Line) -> list[int]:
+    return [each.task_id for each in dispatcher.tick(line).claimed]
+
+
+def order(verb: str, target: str, **more: Any) -> Any:
+    """A control, to be carried out by either side; answers whether it changed something."""
+    said = Order(verb, target, "me", "because", **more)
+    return lambda line: carry_out(line, said)["changed"]
+
+
+def start(claim: Claim) -> Any:
+    """A worker's first act on a message: what it came to."""
+
+    def act(line: Line) -> str:
+        def begin(conn: Any) -> bool:
+            return claims.start(conn, Gate(), claim, line.now(), worker="w") is not None
+
+        if line.store.write(begin):
+            return "running"
+        return line.store.write(lambda conn: claims.hand_back(conn, claim, line.now()))
+
+    return act
+
+
+def claimed(arena: Arena) -> Claim:
+    """The one claim of a tick of the arena's own side."""
+    (each,) = dispatcher.tick(arena.setup).claimed
+    return each.claim
+
+
+def heartbeat(claim: Claim) -> Any:
+    """The lease renewed: whether it was still held, and what the worker is asked to do."""
+    return lambda line: line.store.write(lambda c: claims.heartbeat(c, claim, line.now()))
+
+
+class Turn:
+    """An agent at work on a claim, until the test lets it end well."""
+
+    def __init__(self, arena: Arena, claim: Claim, root: Path) -> None:
+        self.line = arena.side("w")
+        self._running, self._end = threading.Event(), threading.Event()
+        commands = {agent: AgentCommand(agent, ("true",)) for agent in stages.AGENTS}
+        bench = worker.Bench("w", self, commands, root)
+        self.outcome = Background(lambda: worker.work_on(self.line, bench, claim))
+        assert self._running.wait(PATIENCE)
+
+    def run(self, work: AgentWork, watch: Watch, beat: float) -> AgentResult:
+        self._running.set()
+        assert self._end.wait(PATIENCE)
+        return AgentResult("exited", 0, "pass")
+
+    def end(self, line: Line) -> str:
+        """Let the agent end; what the worker made of it."""
+        self._end.set()
+        return self.outcome.join()
+
+
+# --- claim and claim
+
+
+def test_of_two_dispatchers_one_claims_and_the_other_finds_nothing(arena: Arena) -> None:
+    first = arena.add("A-1")
+    held = arena.hold(tick)
+    mine, others, _ = arena.against(held, tick)
+    assert (mine, others, arena.live()) == ([first], [], ["A-1"])
+    assert tick(arena.setup) == []
+
+
+def test_two_dispatchers_do_not_fill_one_slot_twice(arena: Arena) -> None:
+    arena.hire(slots=1)
+    first, second = arena.add("A-1", "alpha"), arena.add("B-1", "beta")
+    held = arena.hold(tick)
+    mine, others, _ = arena.against(held, tick)
+    assert (mine, others, arena.live()) == ([first], [], ["A-1"])
+    arena.hire(slots=2)
+    assert tick(arena.setup) == [second]
+
+
+# --- claim and resume
+
+
+def paused_and_next(arena: Arena) -> tuple[int, int]:
+    """A at development and paused, B behind it at its entry."""
+    one, two = arena.add("A-1", stage="development"), arena.add("A-2")
+    arena.store.write(lambda c: work.set_task_paused(c, one, arena.now))
+    arena.pass_time(1)
+    return one, two
+
+
+def test_a_resume_during_a_claim_goes_behind_the_one_admitted(arena: Arena) -> None:
+    _, two = paused_and_next(arena)
+    held = arena.hold(tick)
+    mine, resumed, waited = arena.against(held, order("resume", "A-1"))
+    assert (mine, resumed, waited) == ([two], True, True)
+    assert arena.live() == ["A-2"]
+    assert tick(arena.setup) == []
+    assert arena.job("A-1").status == "queued"
+
+
+def test_a_claim_during_a_resume_leaves_the_repo_to_the_resumed_task(arena: Arena) -> None:
+    one, _ = paused_and_next(arena)
+    dispatcher.tick(arena.side("other"))
+    arena.store.write(lambda c: claims.release(c, the_claim(arena), arena.now, reason="set-up"))
+    held = arena.hold(order("resume", "A-1"))
+    resumed, mine, waited = arena.against(held, tick)
+    assert (resumed, mine, waited) == (True, [], False)
+    assert tick(arena.setup) == [one]
+
+
+def the_claim(arena: Arena) -> Claim:
+    """The claim of the only live job."""
+    (item,) = arena.live()
+    job = arena.job(item)
+    return Claim(job.id, job.claim_token, job.agent)
+
+
+# --- claim and freeze
+
+
+def test_a_freeze_during_a_claim_reaches_the_job_before_its_start(arena: Arena) -> None:
+    arena.add("A-1")
+    held = arena.hold(tick)
+    _, frozen, waited = arena.against(held, order("freeze", "alpha"))
+    assert (frozen, waited) == (True, True)
+    assert start(the_claim(arena))(arena.setup) == "released"
+    assert (arena.job("A-1").status, arena.job("A-1").attempt) == ("queued", 1)
+    assert tick(arena.setup) == []
+
+
+def test_a_claim_during_a_freeze_claims_nothing(arena: Arena) -> None:
+    one = arena.add("A-1")
+    held = arena.hold(order("freeze", "alpha"))
+    frozen, mine, waited = arena.against(held, tick)
+    assert (frozen, mine, waited) == (True, [], False)
+    assert tick(arena.setup) == []
+    arena.store.write(lambda c: freezes.clear_repo_freeze(c, "alpha", arena.now))
+    assert tick(arena.setup) == [one]
+
+
+# --- start, and what closes the gate
+
+
+@pytest.mark.parametrize(
+    "close", [order("pause", "A-1"), order("freeze", "alpha"), order("freeze", "al*")]
+)
+def test_a_start_during_a_pause_or_freeze_hands_the_job_back(arena: Arena, close: Any) -> None:
+    arena.add("A-1")
+    claim = claimed(arena)
+    held = arena.hold(close)
+    changed, outcome, waited = arena.against(held, start(claim))
+    assert (changed, outcome, waited) == (True, "released", True)
+    assert (arena.job("A-1").status, arena.job("A-1").attempt, arena.live()) == ("queued", 1, [])
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_pause_during_a_start_lets_the_running_job_keep_its_slot(
+    arena: Arena, kill: bool
+) -> None:
+    arena.add("A-1"), arena.add("A-2")
+    claim = claimed(arena)
+    held = arena.hold(start(claim))
+    outcome, changed, waited = arena.against(held, order("pause", "A-1", now=kill))
+    assert (outcome, changed, waited) == ("running", True, True)
+    assert arena.live() == ["A-1"]
+    assert arena.job("A-1").stop_requested == ("paused" if kill else None)
+    assert tick(arena.setup) == []
+
+
+def test_of_two_deliveries_of_one_message_one_starts(arena: Arena) -> None:
+    arena.add("A-1")
+    claim = claimed(arena)
+    held = arena.hold(start(claim))
+    mine, other, waited = arena.against(held, start(claim))
+    assert (mine, other, waited) == ("running", "refused", True)
+    assert arena.ask("SELECT count(*) FROM events WHERE kind = 'job.started'") == 1
+
+
+# --- finish, heartbeat and reap
+
+
+def test_a_reap_during_a_finish_finds_the_job_ended(arena: Arena, tmp_path: Path) -> None:
+    arena.add("A-1")
+    turn = Turn(arena, claimed(arena), tmp_path)
+    arena.pass_time(120)
+    # The settling write is the first that this side makes: the turn's own line made the start.
+    held = arena.hold(lambda line: end_under(turn, line))
+    outcome, reaped, waited = arena.against(held, reaper.reap)
+    assert (outcome, reaped, waited) == ("advance", 0, True)
+    assert arena.job("A-1").agent == "architect"
+    assert arena.ask("SELECT count(*) FROM events WHERE kind = 'job.reaped'") == 0
+
+
+def end_under(turn: Turn, line: Line) -> str:
+    """Let the turn end, held where this side is held."""
+    turn.line.store.hold = line.store.hold  # type: ignore[attr-defined]
+    return turn.end(line)
+
+
+def test_a_finish_during_a_reap_is_stale_and_changes_nothing(arena: Arena, tmp_path: Path) -> None:
+    arena.add("A-1")
+    turn = Turn(arena, claimed(arena), tmp_path)
+    arena.pass_time(120)
+    held = arena.hold(reaper.reap)
+    reaped, outcome, waited = arena.against(held, turn.end)
+    assert (reaped, outcome, waited) == (1, "stale", True)
+    job = arena.job("A-1")
+    assert (job.status, job.attempt, job.agent) == ("queued", 2, "analyst")
+    stale = "SELECT value FROM counters WHERE name = 'stale_writes' AND label = 'finish'"
+    assert arena.ask(stale) == 1
+
+
+def test_a_reap_during_a_heartbeat_leaves_the_renewed_lease_alone(
+    arena: Arena, tmp_path: Path
+) -> None:
+    arena.add("A-1")
+    claim = claimed(arena)
+    assert start(claim)(arena.setup) == "running"
+    arena.pass_time(120)
+    held = arena.hold(
+        lambda line: line.store.write(lambda c: claims.heartbeat(c, claim, arena.now))
+    )
+    beat, reaped, waited = arena.against(held, reaper.reap)
+    assert (beat, reaped, waited) == ((True, None), 0, True)
+    assert arena.live() == ["A-1"]
+
+
+def test_a_heartbeat_during_a_reap_is_told_that_the_lease_is_lost(arena: Arena) -> None:
+    arena.add("A-1")
+    claim = claimed(arena)
+    assert start(claim)(arena.setup) == "running"
+    arena.pass_time(120)
+    held = arena.hold(reaper.reap)
+    reaped, beat, waited = arena.against(held, heartbeat(claim))
+    assert (reaped, beat, waited) == (1, (False, None), True)
+
+
+def test_of_two_reapers_one_counts_the_attempt(arena: Arena) -> None:
+    arena.add("A-1")
+    assert start(claimed(arena))(arena.setup) == "running"
+    arena.pass_time(120)
+    held = arena.hold(reaper.reap)
+    assert arena.against(held, reaper.reap) == (1, 0, True)
+    assert arena.job("A-1").attempt == 2
+
+
+# --- dependencies
+
+
+def depends(task_id: int, on: int) -> Any:
+    return lambda line: line.store.write(lambda c: add_dependency(c, task_id, on, line.now()))
+
+
+def test_a_dependency_declared_while_its_predecessor_ends_holds_nobody(
+    arena: Arena, tmp_path: Path
+) -> None:
+    first, then = arena.add("A-1", stage="deploy"), arena.add("B-1", "beta")
+    arena.store.write(lambda c: fleet.leave(c, "agent.analyst", arena.now))
+    turn = Turn(arena, claimed(arena), tmp_path)
+    held = arena.hold(lambda line: end_under(turn, line))
+    assert arena.against(held, depends(then, first)) == ("advance", True, True)
+    arena.hire()
+    assert tick(arena.setup) == [then]
+
+
+def test_a_predecessor_that_ends_while_a_dependency_is_declared_opens_the_gate(
+    arena: Arena, tmp_path: Path
+) -> None:
+    first, then = arena.add("A-1", stage="deploy"), arena.add("B-1", "beta")
+    arena.store.write(lambda c: fleet.leave(c, "agent.analyst", arena.now))
+    turn = Turn(arena, claimed(arena), tmp_path)
+    held = arena.hold(depends(then, first))
+    assert arena.against(held, turn.end) == (True, "advance", True)
+    arena.hire()
+    assert tick(arena.setup) == [then]
+
+
+def test_of_two_opposite_dependencies_the_second_is_refused_as_a_cycle(arena: Arena) -> None:
+    one, two = arena.add("A-1"), arena.add("B-1", "beta")
+    held = arena.hold(depends(one, two))
+    with pytest.raises(DependencyCycle, match="B-1 → A-1 → B-1"):
+        arena.against(held, depends(two, one))
+    held.release()
+    assert arena.ask("SELECT count(*) FROM job_deps") == 1
+
+
+def test_a_dependency_declared_while_its_task_is_cancelled_is_refused(arena: Arena) -> None:
+    one, two = arena.add("A-1"), arena.add("B-1", "beta")
+    held = arena.hold(order("cancel", "A-1"))
+    assert arena.against(held, depends(one, two)) == (True, False, True)
+    assert arena.ask("SELECT count(*) FROM job_deps") == 0
+
+
+# --- marks
+
+
+def test_a_tick_during_an_enqueue_leaves_its_mark_to_the_next(arena: Arena) -> None:
+    task_id = arena.store.write(lambda c: work.create_task(c, "A-1", "alpha", arena.now)["id"])
+    assert tick(arena.setup) == []
+    held = arena.hold(enqueue(task_id))
+    _, mine, waited = arena.against(held, tick)
+    assert (mine, waited) == ([], False)
+    assert tick(arena.setup) == [task_id]
+
+
+def test_an_enqueue_during_a_tick_is_not_lost(arena: Arena) -> None:
+    task_id = arena.store.write(lambda c: work.create_task(c, "A-1", "alpha", arena.now)["id"])
+    held = arena.hold(tick)
+    mine, job_id, _ = arena.against(held, enqueue(task_id))
+    assert mine == []
+    assert job_id is not None
+    assert tick(arena.setup) == [task_id]
+
+
+def enqueue(task_id: int) -> Any:
+    def run(line: Line) -> int | None:
+        return line.store.write(
+            lambda c: work.enqueue_job(c, "analyst", "alpha", None, task_id, line.now())
+        )
+
+    return run
+
+
+def test_asked_twice_at_once_a_task_gets_one_job(arena: Arena) -> None:
+    task_id = arena.store.write(lambda c: work.create_task(c, "A-1", "alpha", arena.now)["id"])
+    held = arena.hold(enqueue(task_id))
+    one, other, waited = arena.against(held, enqueue(task_id))
+    assert (one == other, waited) == (True, True)
