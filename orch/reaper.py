@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from orch import stages
 from orch.line import Limits, Line
 from orch.store import claims, ledger, queries, work
 from orch.store.moments import Moment
@@ -23,7 +22,7 @@ def reap(line: Line) -> int:
 
 def _settle(conn: Connection, job: Row, now: Moment, limits: Limits) -> bool:
     lock_repos(conn, [job["repo"]])
-    if job["task_stage"] in stages.TERMINAL:
+    if work.is_over(conn, job["task_id"]):
         return _counted(conn, job, claims.end_overdue(conn, job, now, "cancel", "cancelled"))
     spent = job["status"] == "running" and job["attempt"] >= limits.max_attempts
     if spent and job["stop_requested"] is None:
@@ -43,4 +42,4 @@ def _counted(conn: Connection, job: Row, settled: bool) -> bool:
 
 def _park(conn: Connection, job: Row, now: Moment) -> None:
     reason = f"{job['agent']} was lost {job['attempt']} times at {job['task_stage']}"
-    work.set_task_paused(conn, job["task_id"], now, reason=reason)
+    work.park(conn, job["task_id"], now, reason=reason)

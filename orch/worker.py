@@ -266,7 +266,7 @@ def _next(conn: Connection, line: Line, ended: _Ended) -> Told:
             return _stay(conn, line, ended)
         case "park":
             # A task that ended or moved on meanwhile refuses, and keeps what it has.
-            work.set_task_paused(conn, task["id"], line.now(), reason=decision.reason)
+            work.park(conn, task["id"], line.now(), reason=decision.reason)
             return []
         case "release" | "fenced" | "nothing":
             return []
@@ -304,7 +304,7 @@ def _follow(conn: Connection, line: Line, ended: _Ended) -> Told:
 def _queue(conn: Connection, line: Line, task: Row, stage: str) -> Told:
     if stage not in stages.STAGES:
         reason = f"“{names.shown(stage)}” is not a stage"
-        work.set_task_paused(conn, task["id"], line.now(), reason=reason)
+        work.park(conn, task["id"], line.now(), reason=reason)
         return []
     agent = stages.agent_of(stage)
     if agent is None:

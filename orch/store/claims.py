@@ -223,18 +223,27 @@ def hand_back(conn: Connection, claim: Claim, now: Moment) -> str:
     held = select(jobs.c.stop_requested, tasks.c.stage).join_from(
         jobs, tasks, tasks.c.id == jobs.c.task_id
     )
+    conn.execute(_LOCK_ITS_REPO, {"job_id": claim.job_id})
     row = conn.execute(held.where(*_held(claim), jobs.c.status == "claimed")).one_or_none()
     if row is None:
         ledger.count(conn, "redeliveries_refused")
         return "refused"
     if row.stop_requested == "cancelled" or row.stage in stages.TERMINAL:
-        job = finish(conn, claim, now, "cancel", failure="cancelled")
-        if job is not None:
-            _tell(conn, now, "job.cancelled", job, "claimed", "cancelled")
-            ledger.wake(conn, now, [job["repo"]])
+        _cancel(conn, claim, now)
         return "cancelled"
     release(conn, claim, now, reason="the gate closed between claim and start")
     return "released"
+
+
+def _cancel(conn: Connection, claim: Claim, now: Moment) -> RowMapping | None:
+    facts = {"finished_at": at(now), "failure": "cancelled"}
+    job = ledger.move_job(conn, "cancel", *_held(claim), **facts)
+    if job is None:
+        ledger.count(conn, "stale_writes", "release")
+        return None
+    _tell(conn, now, "job.cancelled", job, None, "cancelled")
+    ledger.wake(conn, now, [job["repo"]])
+    return job
 
 
 def heartbeat(
@@ -262,10 +271,16 @@ def release(
     delay: float = 0,
     actor: str = "orch",
 ) -> RowMapping | None:
-    """Give a claim back uncounted, to start in `delay` seconds. None if it was not ours."""
-    job = ledger.move_job(
-        conn, "release", *_held(claim), **_unclaimed(), available_at=later(now, delay)
-    )
+    """Give a claim back uncounted, to start in `delay` seconds. None if it was not ours.
+
+    The job of a task that is over does not wait again: it ends as cancelled.
+    """
+    conn.execute(_LOCK_ITS_REPO, {"job_id": claim.job_id})
+    its_task = select(tasks.c.stage).join(jobs, jobs.c.task_id == tasks.c.id)
+    if conn.scalar(its_task.where(jobs.c.id == claim.job_id)) in stages.TERMINAL:
+        return _cancel(conn, claim, now)
+    back = {**_unclaimed(), "available_at": later(now, delay)}
+    job = ledger.move_job(conn, "release", *_held(claim), **back)
     if job is None:
         ledger.count(conn, "stale_writes", "release")
         return None

@@ -178,6 +178,11 @@ def _entered_stage(conn: Connection, now: Moment, task: RowMapping) -> str:
     return entered
 
 
+def is_over(conn: Connection, task_id: int) -> bool:
+    """Whether the task has ended, as the holder of its repo's lock sees it."""
+    return conn.scalar(select(tasks.c.stage).where(tasks.c.id == task_id)) in stages.TERMINAL
+
+
 def set_task_paused(  # noqa: PLR0913 - who, why, until when: a pause's own facts
     conn: Connection,
     task_id: int | None,
@@ -211,6 +216,24 @@ def set_task_paused(  # noqa: PLR0913 - who, why, until when: a pause's own fact
     ledger.record(conn, now, "task.paused", **told, data={"kill": kill})
     ledger.wake(conn, now, [task["repo"]])
     return True
+
+
+def park(conn: Connection, task_id: int, now: Moment, *, reason: str) -> None:
+    """Park a task that has no job any more, until a person takes it back.
+
+    A pause that was given an end loses it: with nothing queued the task would come back only to
+    stand in the way of its repo.
+    """
+    if set_task_paused(conn, task_id, now, reason=reason):
+        return
+    parked = conn.execute(
+        update(tasks)
+        .where(tasks.c.id == task_id, tasks.c.paused_at.is_not(None))
+        .values(paused_until=None, paused_reason=reason)
+        .returning(tasks.c.repo)
+    ).scalar()
+    if parked is not None:
+        ledger.record(conn, now, "task.paused", task_id=task_id, repo=parked, reason=reason)
 
 
 def clear_task_paused(

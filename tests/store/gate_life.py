@@ -46,7 +46,13 @@ class Model(Gate):
             task.admitted = self.now
 
     def unsent(self, task: Task) -> None:
-        task.job.requeue(self.after(PUBLISH_RETRY))
+        self.give_back(task, self.after(PUBLISH_RETRY))
+
+    def give_back(self, task: Task, available: datetime) -> None:
+        if task.over:
+            task.end_job("cancelled")
+        else:
+            task.job.requeue(available)
 
     def holder(self, job_id: int, token: str) -> Task | None:
         """The task whose job is live under this claim."""
@@ -67,6 +73,8 @@ class Model(Gate):
             task.job.requeue(self.now)
             return "released"
         task.job.status, task.job.started, task.job.lease = "running", self.now, self.after(LEASE)
+        if task.stage == "created":
+            task.stage = "analysis"
         task.job.stage = task.stage
         return "running"
 
@@ -86,7 +94,7 @@ class Model(Gate):
         if task is None or task.job.status != "running":
             return "stale"
         if how in ("stopped:paused", "stopped:shutdown"):
-            task.job.requeue(self.now)
+            self.give_back(task, self.now)
             return "release"
         status, step = self.judge(task, how)
         attempt = task.job.attempt
@@ -111,7 +119,7 @@ class Model(Gate):
 
     def go_on(self, task: Task, step: str, attempt: int) -> None:
         if step == "park":
-            task.paused = task.paused or self.now
+            self.park(task)
         elif step == "retry":
             self.queue(task, attempt + 1, RETRY_DELAY * 2 ** (attempt - 1))
         elif step == "rework":
@@ -125,6 +133,10 @@ class Model(Gate):
                 task.paused = task.until = None
             else:
                 self.queue(task)
+
+    def park(self, task: Task) -> None:
+        """It has no job left, so it waits for a person, whatever end its pause had."""
+        task.paused, task.until = task.paused or self.now, None
 
     # --- time
 
@@ -140,7 +152,7 @@ class Model(Gate):
                 task.end_job("cancelled")
             elif counts and job.attempt >= MAX_ATTEMPTS:
                 task.end_job("failed")
-                task.paused = task.paused or self.now
+                self.park(task)
             else:
                 job.attempt += counts
                 job.requeue()
