@@ -278,6 +278,40 @@ def test_of_two_reapers_one_counts_the_attempt(arena: Arena) -> None:
     assert arena.job("A-1").attempt == 2
 
 
+# --- a task that ends while its job is given back
+
+
+def test_a_job_handed_back_while_its_task_is_cancelled_ends(arena: Arena) -> None:
+    arena.add("A-1")
+    claim = claimed(arena)
+    assert order("pause", "A-1")(arena.setup)
+    held = arena.hold(order("cancel", "A-1"))
+    outcome = arena.against(held, lambda line: line.store.write(
+        lambda c: claims.hand_back(c, claim, line.now())
+    ))  # fmt: skip
+    assert outcome == (True, "cancelled", True)
+    assert (arena.job("A-1").status, arena.live()) == ("cancelled", [])
+
+
+def test_a_job_released_while_its_task_is_cancelled_ends(arena: Arena) -> None:
+    arena.add("A-1")
+    claim = claimed(arena)
+    held = arena.hold(order("cancel", "A-1"))
+    arena.against(held, lambda line: line.store.write(
+        lambda c: claims.release(c, claim, line.now(), reason="shut down")
+    ))  # fmt: skip
+    assert (arena.job("A-1").status, arena.live()) == ("cancelled", [])
+
+
+def test_a_job_reaped_while_its_task_is_cancelled_ends(arena: Arena) -> None:
+    arena.add("A-1")
+    assert start(claimed(arena))(arena.setup) == "running"
+    arena.pass_time(120)
+    held = arena.hold(order("cancel", "A-1"))
+    assert arena.against(held, reaper.reap) == (True, 1, True)
+    assert (arena.job("A-1").status, arena.live()) == ("cancelled", [])
+
+
 # --- dependencies
 
 
