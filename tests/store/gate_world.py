@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, event, text
 
 from orch import stages, worker
 from orch.adapters.memory_queue import MemoryQueue
@@ -27,10 +27,8 @@ from orch.store.session import Store
 START = datetime(2100, 1, 1, tzinfo=UTC)
 """Later than any real clock: defaults made before the clock was ours are in the past."""
 CLOCK_OF_POSTGRES = (
-    "CREATE TABLE public.clock (at timestamptz NOT NULL)",
-    "INSERT INTO public.clock VALUES (now())",
     "CREATE FUNCTION public.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE "
-    "AS 'SELECT at FROM public.clock'",
+    "AS $$SELECT current_setting('test.now')::timestamptz$$"
 )
 """With `public` before `pg_catalog` in the search path, the clock that orch asks is this one."""
 REPOS = ("team/alpha", "team/beta", "solo")
@@ -173,27 +171,28 @@ class World:
 
     def _take_the_clock(self) -> None:
         """Let the database's own clock stand where we set it: the line runs on DATABASE_TIME."""
-        if not self.store.is_sqlite:
-            return
 
         def strftime(_format: str, _now: str, after: str = "0 seconds") -> str:
             moment = self.now + timedelta(seconds=float(after.split()[0]))
             return moment.strftime(SQLITE_FORMAT)
 
-        def override(conn: Any) -> None:
-            conn.connection.create_function("strftime", -1, strftime, deterministic=True)
+        def set_in_session(session: Any, record: Any, _proxy: Any) -> None:
+            if record.info.get("now") != self.now:
+                session.execute("SELECT set_config('test.now', %s, false)", [self.now.isoformat()])
+                session.commit()
+                record.info["now"] = self.now
 
-        self.store.read(override)
-
-    def set_clock(self, now: datetime) -> None:
-        self.now = now
-        if not self.store.is_sqlite:
-            self.hand("UPDATE public.clock SET at = :now", now=now)
+        if self.store.is_sqlite:
+            with self.store.writer.connect() as conn:
+                create = conn.connection.create_function  # type: ignore[attr-defined]
+                create("strftime", -1, strftime, deterministic=True)
+        else:
+            event.listen(self.store.writer, "checkout", set_in_session)
 
     def reset(self) -> None:
         """Empty tables, first ids, the clock back at its start."""
         self.store.write(self._empty)
-        self.set_clock(START)
+        self.now = START
         self.queue = MemoryQueue()
         self.turns: list[Turn] = []
         self.last_event = 0
@@ -239,7 +238,7 @@ class World:
         self.gate = Gate(layers)
 
     def pass_time(self, seconds: float) -> None:
-        self.set_clock(self.now + timedelta(seconds=seconds))
+        self.now += timedelta(seconds=seconds)
 
     def hand(self, sql: str, **values: Any) -> Any:
         """Another program writes a row."""

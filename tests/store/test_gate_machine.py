@@ -260,8 +260,7 @@ def fast_url(request: pytest.FixtureRequest) -> str:
         name = make_url(url).database
         conn.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off'))
         conn.execute(text(f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog'))
-        for statement in CLOCK_OF_POSTGRES:
-            conn.execute(text(statement))
+        conn.execute(text(CLOCK_OF_POSTGRES))
     engine.dispose()
     return url
 
