@@ -169,6 +169,21 @@ def wait_until() -> Callable[..., object]:
     return services.wait_until
 
 
+LONGEST_FIRST = ("test_gate_machine", "test_real_parts", "test_demo")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no core is idle while another ends with it."""
+
+    def place(item: pytest.Item) -> int:
+        for rank, name in enumerate(LONGEST_FIRST):
+            if name in item.nodeid:
+                return rank
+        return len(LONGEST_FIRST) + (item.get_closest_marker("slow") is None)
+
+    items.sort(key=place)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name every test that was skipped, so that a green run hides nothing."""
     skipped = terminalreporter.stats.get("skipped", [])

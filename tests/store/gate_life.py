@@ -23,8 +23,8 @@ from tests.store.gate_model import (
 )
 
 
-class Model(Gate):
-    """The line as it should be after every step."""
+class Work(Gate):
+    """What becomes of jobs: queued, claimed, started, ended, given back."""
 
     # --- work
 
@@ -162,6 +162,10 @@ class Model(Gate):
         if task.job.lease is not None:
             return task.job.lease < self.now
         return (task.job.started or task.created) < self.after(-LEASE)
+
+
+class Model(Work):
+    """The line as it should be after every step: work, and what time and people do to tasks."""
 
     def expire(self) -> int:
         over = [name for name, each in self.freezes.items() if not self.in_force(each)]
