@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, exists, literal, select
@@ -47,7 +48,9 @@ def add_dependency(
     lock_repos(conn, [row.repo for row in rows])
     ended = conn.scalar(select(tasks.c.stage).where(tasks.c.id == task_id)) in stages.TERMINAL
     _refuse_cycle(conn, rows[0], rows[1])
-    row = {"task_id": task_id, "depends_on_task_id": depends_on, "source": source}
+    row: dict[str, Any] = {"task_id": task_id, "depends_on_task_id": depends_on, "source": source}
+    if isinstance(now, datetime):  # the database's own clock is the column's default
+        row["created_at"] = now
     if ended or not insert_unless_there(conn, job_deps, [row]):
         return False
     _tell(conn, now, "dependency.added", rows, actor)
