@@ -63,6 +63,8 @@ COLUMNS: Final = (
 )
 
 
+FEW: Final = 8
+"""So many repos are asked one by one rather than counted first."""
 OF_A_PAUSE: Final = frozenset({"paused_at", "paused_by", "paused_reason", "paused_until"})
 
 
@@ -103,9 +105,11 @@ def waiting_rows(
     conn: Connection, gate: Gate, now: Moment, names: Sequence[str], limit: int
 ) -> list[RowMapping]:
     """The first waiting jobs of each repo, in the order in which the gate would admit them."""
-    counts = waiting_counts(conn, names)
-    long = [name for name, count in counts.items() if count > limit]
-    short = [name for name in counts if name not in set(long)]
+    long, short = list(names), []
+    if len(names) > FEW:
+        counts = waiting_counts(conn, names)
+        long = [name for name, count in counts.items() if count > limit]
+        short = [name for name, count in counts.items() if count <= limit]
     rows: list[RowMapping] = []
     if short:
         rows += conn.execute(_all_waiting(gate, now), {"repos": short}).mappings()
