@@ -105,18 +105,20 @@ def waiting_rows(
     conn: Connection, gate: Gate, now: Moment, names: Sequence[str], limit: int
 ) -> list[RowMapping]:
     """The first waiting jobs of each repo, in the order in which the gate would admit them."""
-    long, short = list(names), []
+    long = list(names)
     if len(names) > FEW:
-        counts = waiting_counts(conn, names)
-        long = [name for name, count in counts.items() if count > limit]
-        short = [name for name, count in counts.items() if count <= limit]
+        long = [name for name, count in waiting_counts(conn, names).items() if count > limit]
     rows: list[RowMapping] = []
-    if short:
-        rows += conn.execute(_all_waiting(gate, now), {"repos": short}).mappings()
     for name in long:
         # A long line is walked by its index, as far as it is shown, and not sorted as a whole.
         bound = {"repo": name, "most": limit}
-        rows += conn.execute(_first_waiting(gate, now), bound).mappings()
+        first = conn.execute(_first_waiting(gate, now), bound).mappings().all()
+        if len(first) == limit:
+            rows += first
+    walked = {row["repo"] for row in rows}
+    short = [name for name in names if name not in walked]
+    if short:
+        rows += conn.execute(_all_waiting(gate, now), {"repos": short}).mappings()
     return rows
 
 
