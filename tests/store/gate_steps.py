@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -39,6 +41,29 @@ any_of = st.integers(0, MOST - 1)
 repo_names = st.sampled_from(REPOS)
 endings = st.sampled_from(["pass"] * 6 + list(RESULTS))
 jumps = st.sampled_from([0.001, 1, 5, 30, 61, 700])
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A task that comes in, at the beginning or as if it had got further some seconds ago."""
+
+    repo: str
+    track: str
+    stage: str
+    ago: int
+    after: int | None
+    parked: bool
+
+
+arrivals = st.builds(
+    Arrival,
+    repo=repo_names,
+    track=st.sampled_from(["full", "docs"]),
+    stage=st.sampled_from(["created", "created", "development", "deploy"]),
+    ago=st.sampled_from([0, 5, 10]),
+    after=st.none() | any_of,
+    parked=st.sampled_from([False, False, True]),
+)
 
 
 def _unnoted(row: Any) -> str:
@@ -94,28 +119,29 @@ class Base(RuleBasedStateMachine):
 class Work(Base):
     """Tasks come in, the dispatchers tick, the workers work, time passes."""
 
-    @initialize(plan=st.lists(st.tuples(repo_names, st.booleans()), min_size=2, max_size=5))
-    def begin(self, plan: Sequence[tuple[str, bool]]) -> None:
-        for repo, short in plan:
-            self.add(repo, short, None, False)
+    @initialize(plan=st.lists(arrivals, min_size=2, max_size=5))
+    def begin(self, plan: Sequence[Arrival]) -> None:
+        for new in plan:
+            self.add(new)
         self.everything_holds()
         self.let_tick(0)
 
     @precondition(lambda self: len(self.model.tasks) < MOST)
-    @rule(repo=repo_names, short=st.booleans(), after=st.none() | any_of, parked=st.booleans())
-    def add(self, repo: str, short: bool, after: int | None, parked: bool) -> None:
-        item, track = f"W-{len(self.model.tasks) + 1}", "docs" if short else "full"
-        before = None if after is None else self.pick(after)
-        now = DATABASE_TIME
-        row = self.write(lambda c: work.create_task(c, item, repo, now, track=track))
-        task = Task(row["id"], item, repo, self.model.now, "created", track)
+    @rule(new=arrivals)
+    def add(self, new: Arrival) -> None:
+        item, now = f"W-{len(self.model.tasks) + 1}", self.model.now
+        before = None if new.after is None else self.pick(new.after)
+        admitted = None if new.stage == "created" else now - timedelta(seconds=new.ago)
+        facts = {"stage": new.stage, "track": new.track, "admitted_at": admitted}
+        row = self.write(lambda c: work.create_task(c, item, new.repo, DATABASE_TIME, **facts))
+        task = Task(row["id"], item, new.repo, now, new.stage, new.track, admitted=admitted)
         self.model.tasks[task.id] = task
         if before is not None:
             task.before = {before.id}
-            self.write(lambda c: add_dependency(c, task.id, before.id, now))
-        if parked:
+            self.write(lambda c: add_dependency(c, task.id, before.id, DATABASE_TIME))
+        if new.parked:
             self.model.pause(task, False, None)
-            self.write(lambda c: work.set_task_paused(c, task.id, now))
+            self.write(lambda c: work.set_task_paused(c, task.id, DATABASE_TIME))
         self.queue_job(task)
 
     def queue_job(self, task: Task) -> None:

@@ -72,6 +72,8 @@ class Controls(Work):
     @rule(which=any_of, lift=st.booleans(), kill=st.booleans(), seconds=ends)
     def pause_or_resume(self, which: int, lift: bool, kill: bool, seconds: float | None) -> None:
         task = self.pick(which, lambda each: bool(each.paused) == lift) or self.pick(which)
+        if which % 2 and not lift:
+            task = self.pick(which, lambda each: each.live) or task
         if lift:
             self.control(lambda: self.model.resume(task), "resume", task.item)
             return
@@ -83,10 +85,16 @@ class Controls(Work):
     @rule(which=any_of, verb=st.sampled_from(["retry", "promote", "promote", "cancel", "enqueue"]))
     def order(self, which: int, verb: str) -> None:
         task = self.pick(which)
+        if verb == "cancel" and which % 2:
+            task = self.pick(which, self.is_waited_for) or task
         if verb == "enqueue":
             self.queue_job(task)
         else:
             self.control(lambda: getattr(self.model, verb)(task), verb, task.item)
+
+    def is_waited_for(self, task: Task) -> bool:
+        waiting = (each for each in self.model.tasks.values() if not each.over)
+        return not task.over and any(task.id in each.before for each in waiting)
 
     @rule(which=any_of, other=any_of, lift=st.sampled_from([False, False, True]))
     def depend(self, which: int, other: int, lift: bool) -> None:
