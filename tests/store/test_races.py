@@ -176,7 +176,9 @@ def test_a_claim_during_a_freeze_claims_nothing(arena: Arena) -> None:
 
 
 @pytest.mark.parametrize(
-    "close", [order("pause", "A-1"), order("freeze", "alpha"), order("freeze", "al*")]
+    "close",
+    [order("pause", "A-1"), order("freeze", "alpha"), order("freeze", "al*")],
+    ids=["pause", "freeze", "freeze by a glob"],
 )
 def test_a_start_during_a_pause_or_freeze_hands_the_job_back(arena: Arena, close: Any) -> None:
     arena.add("A-1")
@@ -348,8 +350,17 @@ def test_of_two_opposite_dependencies_the_second_is_refused_as_a_cycle(arena: Ar
     held = arena.hold(depends(one, two))
     with pytest.raises(DependencyCycle, match="B-1 → A-1 → B-1"):
         arena.against(held, depends(two, one))
-    held.release()
     assert arena.ask("SELECT count(*) FROM job_deps") == 1
+
+
+def test_two_halves_of_a_cycle_over_four_repos_cannot_both_pass(arena: Arena) -> None:
+    one, two, three, four = (arena.add(f"{repo}-1", repo) for repo in ("a", "b", "c", "d"))
+    assert depends(two, three)(arena.setup)
+    assert depends(four, one)(arena.setup)
+    held = arena.hold(depends(one, two))  # no repo is in both halves
+    with pytest.raises(DependencyCycle, match="c-1 → d-1 → a-1 → b-1 → c-1"):
+        arena.against(held, depends(three, four))
+    assert arena.ask("SELECT count(*) FROM job_deps") == 3
 
 
 def test_a_dependency_declared_while_its_task_is_cancelled_is_refused(arena: Arena) -> None:
