@@ -103,10 +103,11 @@ def test_of_two_dispatchers_one_claims_and_the_other_finds_nothing(arena: Arena)
 
 def test_two_dispatchers_do_not_fill_one_slot_twice(arena: Arena) -> None:
     arena.hire(slots=1)
-    first, second = arena.add("A-1", "alpha"), arena.add("B-1", "beta")
+    first = arena.add("A-1", "alpha")
     held = arena.hold(tick)
-    mine, others, _ = arena.against(held, tick)
-    assert (mine, others, arena.live()) == ([first], [], ["A-1"])
+    second = arena.add("B-1", "beta")  # of a repo the first one does not look at
+    assert arena.against(held, tick) == ([first], [], True)
+    assert arena.live() == ["A-1"]
     arena.hire(slots=2)
     assert tick(arena.setup) == [second]
 
