@@ -26,6 +26,9 @@ from orch.store.session import Connection, Row, lock_repos
 
 log = structlog.get_logger(__name__)
 
+SHARE_OF_LEASE = 0.8
+"""How much of its lease a worker may be silent before its agent is stopped."""
+
 SETTLE_TRIES = 5
 """How often the end of a turn is written again after the store's own patience ran out."""
 
@@ -162,7 +165,9 @@ def _run(line: Line, bench: Bench, claim: Claim, turn: AgentWork) -> AgentResult
             order = "fenced" if missed >= bearable else None
         return order
 
-    return bench.runner.run(replace(turn, silence=line.limits.lease), watch, beat)
+    # Of a worker that froze nobody renews the lease: its agent is gone before another may start.
+    silence = SHARE_OF_LEASE * line.limits.lease
+    return bench.runner.run(replace(turn, silence=silence), watch, beat)
 
 
 def _prepare(bench: Bench, claim: Claim, job: Row, task: Row) -> AgentWork:

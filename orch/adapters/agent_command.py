@@ -105,6 +105,8 @@ class CommandRunner:
             return AgentResult("spawn_failed", detail=self._clean(_spawn_failure(work, report)))
         if report["ending"] == "fault":
             return self._lost(work, reason, report["fault"])
+        if report["ending"] == "silenced":
+            report, reason = report | {"ending": "stopped"}, "fenced"
         ending = cast(Ending, report["ending"])
         if ending != "stopped":
             reason = None

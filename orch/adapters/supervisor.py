@@ -301,9 +301,9 @@ class Turn:
         elif not word:
             self._abandon()
 
-    def _abandon(self) -> None:
+    def _abandon(self, ending: str = "orphaned") -> None:
         if not self._orphaned:  # nobody waits for a polite end, and another may start soon
-            self._orphaned = True
+            self._orphaned, self._ending = True, ending
             self._poll.unregister(0)
             self._steps, self._next_step = (signal.SIGKILL,), 0.0
 
@@ -320,7 +320,7 @@ class Turn:
 
     def _judge(self, now: float) -> None:
         if now - self._heard > self._order["silence"]:
-            self._abandon()  # frozen: by now its lease is over
+            self._abandon("silenced")  # the worker is frozen: soon its lease is over
         if self._code is not None:
             self._stop("exited", POLITE[1:])
         elif now >= self._deadline:

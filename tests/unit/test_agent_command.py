@@ -368,7 +368,8 @@ def test_an_agent_stops_when_its_worker_is_silent_beyond_its_lease(
         return "fenced"
 
     work = replace(bench.work("sh", "-c", "sleep 60"), silence=0.3)
-    bench.run(work, frozen, beat=0.05)
+    result = bench.run(work, frozen, beat=0.05)
+    assert (result.ending, result.stop_reason) == ("stopped", "fenced")
     assert bench.alive() == []
 
 
