@@ -3,22 +3,28 @@ cleanly, and the line is as if the two had come one after the other."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orch import dispatcher, reaper, stages, worker
-from orch.controls import Order, carry_out
+from orch import dispatcher, reaper
 from orch.errors import DependencyCycle
-from orch.line import Line
-from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
-from orch.serial_gate import Gate
 from orch.store import claims, fleet, freezes, work
-from orch.task_deps import add_dependency
-from tests.store.interleave import PATIENCE, Arena, Background
+from tests.store.interleave import Arena
+from tests.store.race_acts import (
+    Turn,
+    claimed,
+    depends,
+    end_under,
+    enqueue,
+    heartbeat,
+    order,
+    start,
+    the_claim,
+    tick,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -31,63 +37,6 @@ def arena(emptied_postgres: str) -> Iterator[Arena]:
     live = "SELECT max(n) FROM (SELECT count(*) n FROM jobs WHERE status IN ('claimed', 'running')"
     assert (arena.ask(f"{live} AND serialised GROUP BY repo) AS per_repo") or 0) <= 1
     arena.close()
-
-
-def tick(line: Line) -> list[int]:
-    return [each.task_id for each in dispatcher.tick(line).claimed]
-
-
-def order(verb: str, target: str, **more: Any) -> Any:
-    """A control, to be carried out by either side; answers whether it changed something."""
-    said = Order(verb, target, "me", "because", **more)
-    return lambda line: carry_out(line, said)["changed"]
-
-
-def start(claim: Claim) -> Any:
-    """A worker's first act on a message: what it came to."""
-
-    def act(line: Line) -> str:
-        def begin(conn: Any) -> bool:
-            return claims.start(conn, Gate(), claim, line.now(), worker="w") is not None
-
-        if line.store.write(begin):
-            return "running"
-        return line.store.write(lambda conn: claims.hand_back(conn, claim, line.now()))
-
-    return act
-
-
-def claimed(arena: Arena) -> Claim:
-    """The one claim of a tick of the arena's own side."""
-    (each,) = dispatcher.tick(arena.setup).claimed
-    return each.claim
-
-
-def heartbeat(claim: Claim) -> Any:
-    """The lease renewed: whether it was still held, and what the worker is asked to do."""
-    return lambda line: line.store.write(lambda c: claims.heartbeat(c, claim, line.now()))
-
-
-class Turn:
-    """An agent at work on a claim, until the test lets it end well."""
-
-    def __init__(self, arena: Arena, claim: Claim, root: Path) -> None:
-        self.line = arena.side("w")
-        self._running, self._end = threading.Event(), threading.Event()
-        commands = {agent: AgentCommand(agent, ("true",)) for agent in stages.AGENTS}
-        bench = worker.Bench("w", self, commands, root)
-        self.outcome = Background(lambda: worker.work_on(self.line, bench, claim))
-        assert self._running.wait(PATIENCE)
-
-    def run(self, work: AgentWork, watch: Watch, beat: float) -> AgentResult:
-        self._running.set()
-        assert self._end.wait(PATIENCE)
-        return AgentResult("exited", 0, "pass")
-
-    def end(self, line: Line) -> str:
-        """Let the agent end; what the worker made of it."""
-        self._end.set()
-        return self.outcome.join()
 
 
 # --- claim and claim
@@ -141,13 +90,6 @@ def test_a_claim_during_a_resume_leaves_the_repo_to_the_resumed_task(arena: Aren
     resumed, mine, waited = arena.against(held, tick)
     assert (resumed, mine, waited) == (True, [], False)
     assert tick(arena.setup) == [one]
-
-
-def the_claim(arena: Arena) -> Claim:
-    """The claim of the only live job."""
-    (item,) = arena.live()
-    job = arena.job(item)
-    return Claim(job.id, job.claim_token, job.agent)
 
 
 # --- claim and freeze
@@ -226,12 +168,6 @@ def test_a_reap_during_a_finish_finds_the_job_ended(arena: Arena, tmp_path: Path
     assert (outcome, reaped, waited) == ("advance", 0, True)
     assert arena.job("A-1").agent == "architect"
     assert arena.ask("SELECT count(*) FROM events WHERE kind = 'job.reaped'") == 0
-
-
-def end_under(turn: Turn, line: Line) -> str:
-    """Let the turn end, held where this side is held."""
-    turn.line.store.hold = line.store.hold  # type: ignore[attr-defined]
-    return turn.end(line)
 
 
 def test_a_finish_during_a_reap_is_stale_and_changes_nothing(arena: Arena, tmp_path: Path) -> None:
@@ -318,10 +254,6 @@ def test_a_job_reaped_while_its_task_is_cancelled_ends(arena: Arena) -> None:
 # --- dependencies
 
 
-def depends(task_id: int, on: int) -> Any:
-    return lambda line: line.store.write(lambda c: add_dependency(c, task_id, on, line.now()))
-
-
 def test_a_dependency_declared_while_its_predecessor_ends_holds_nobody(
     arena: Arena, tmp_path: Path
 ) -> None:
@@ -390,15 +322,6 @@ def test_an_enqueue_during_a_tick_is_not_lost(arena: Arena) -> None:
     assert mine == []
     assert job_id is not None
     assert tick(arena.setup) == [task_id]
-
-
-def enqueue(task_id: int) -> Any:
-    def run(line: Line) -> int | None:
-        return line.store.write(
-            lambda c: work.enqueue_job(c, "analyst", "alpha", None, task_id, line.now())
-        )
-
-    return run
 
 
 def test_asked_twice_at_once_a_task_gets_one_job(arena: Arena) -> None:
