@@ -12,6 +12,7 @@ from sqlalchemy import text
 from bench.databases import SERIES, settle
 from bench.measuring import Ratio, progress
 from bench.stack import SLOTS, Stack, count, running, wait
+from orch import dispatcher
 from orch.stages import queue_of
 from orch.store import work
 from orch.store.moments import DATABASE_TIME
@@ -55,7 +56,7 @@ def _enqueue_to_start(stack: Stack, number: int) -> float:
 
     task_id = store.write(enqueue)
     committed = time.time()
-    stack.line.queue.kick()
+    dispatcher.look(stack.line)
     over = "SELECT count(*) FROM jobs WHERE task_id = :id AND status = 'succeeded'"
     wait(lambda: count(store, over, id=task_id) == 1, HOP_TIMEOUT, 0.01)
     with store.reader.connect() as conn:

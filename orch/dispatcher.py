@@ -17,8 +17,8 @@ from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.ports import Claim
 from orch.serial_gate import Gate
-from orch.store import claims, fleet, freezes, ledger, queries, views, work
-from orch.store.claims import Claimed
+from orch.store import claims, fleet, freezes, ledger, looks, queries, views, work
+from orch.store.looks import Claimed
 from orch.store.moments import Moment
 from orch.store.session import Connection, lock_free_repos
 
@@ -64,17 +64,21 @@ def tick(line: Line) -> Tick:
     return done
 
 
-def take_next(line: Line, agent: str) -> Claim | None:
-    """One look by a worker whose job has just ended: this agent's first claim is its own, without
-    a ring; the others are rung as ever."""
-    look = _look(line, Tick())
-    if look is None:
-        return None
-    mine = next((each for each in look.claimed if each.claim.agent == agent), None)
-    unsent = _ring(line, [each for each in look.claimed if each is not mine])
-    if look.progress and not unsent:
-        line.queue.kick()
-    return None if mine is None else mine.claim
+def look(line: Line) -> None:
+    """One look by the process that has just opened a gate: nobody knows sooner, and a ring less.
+
+    Whatever it leaves over, or cannot do, is left to a dispatcher. Never raises OrchError: what
+    opened the gate is done, and has been told.
+    """
+    try:
+        if not line.queue.reachable():
+            return  # nothing is claimed that cannot be sent; the next tick sees the mark
+        found = _look(line, Tick())
+        if found is not None and not _ring(line, found.claimed) and not found.progress:
+            return
+    except OrchError as error:
+        log.warning("look.failed", error=error.message)
+    line.queue.kick()
 
 
 def _look(line: Line, done: Tick) -> _Look | None:
@@ -108,11 +112,9 @@ def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look 
     locked = lock_free_repos(conn, list(dict.fromkeys(wanted)))
     if not locked:
         return None
-    queries.clear_wakes(conn, locked, now)
-    claimed = [] if only_note else _claim(conn, line, gate, locked, slots, token)
-    noted_now = _note_the_rest(conn, gate, locked, claimed, now)
+    found = _take(conn, line, gate, locked, {} if only_note else slots, token)
     # What was claimed leaves nothing new to find, what was noted or not read may.
-    return _Look(claimed, progress=woken.more or bool(noted_now))
+    return _Look(found.claimed, progress=woken.more or bool(found.changed))
 
 
 def _slots_for_all(conn: Connection, gate: Gate, slots: dict[str, int], now: Moment) -> bool:
@@ -122,21 +124,11 @@ def _slots_for_all(conn: Connection, gate: Gate, slots: dict[str, int], now: Mom
     return all(count == 0 or count >= marks for count in slots.values())
 
 
-def _note_the_rest(
-    conn: Connection, gate: Gate, names: list[str], claimed: list[Claimed], now: Moment
-) -> int:
-    """Note what may start and was not claimed; how many notes changed."""
-    if serial_gate.everything_is_serialised(gate):
-        taken = {each.repo for each in claimed}
-        names = [name for name in names if name not in taken]
-    return queries.mark_ready(conn, gate, names, now) if names else 0
-
-
-def _claim(
+def _take(
     conn: Connection, line: Line, gate: Gate, names: list[str], slots: dict[str, int], token: str
-) -> list[Claimed]:
+) -> looks.Look:
     deadline = line.limits.start_deadline
-    return claims.claim(conn, gate, names, slots, line.now(), token=token, start_deadline=deadline)
+    return looks.take(conn, gate, names, slots, line.now(), token=token, start_deadline=deadline)
 
 
 def _one_by_one(line: Line, gate: Gate, token: str) -> _Look:
@@ -178,10 +170,7 @@ def _claim_one(conn: Connection, line: Line, gate: Gate, name: str, token: str) 
     slots = fleet.capacity(conn, line.now(), line.limits.worker_stale)
     if not lock_free_repos(conn, [name]):
         return []
-    queries.clear_wakes(conn, [name], line.now())
-    found = _claim(conn, line, gate, [name], slots, token)
-    _note_the_rest(conn, gate, [name], found, line.now())
-    return found
+    return _take(conn, line, gate, [name], slots, token).claimed
 
 
 def _note_lost_race(conn: Connection, name: str, now: Moment) -> None:

@@ -18,7 +18,7 @@ from orch.dispatcher import Tick
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
 from orch.serial_gate import Gate, Layers
-from orch.store import claims, fleet
+from orch.store import claims, fleet, looks
 from orch.store.schema import counters, events, jobs, metadata, repos, tasks
 from orch.store.session import Store
 
@@ -224,7 +224,7 @@ class Rig:
         """Let the gate choose in the item's repo; its claim. Fails if it was not chosen."""
         repo = self.row(item)["repo"]
         found = self.store.write(
-            lambda conn: claims.claim(
+            lambda conn: looks.claim(
                 conn, self.gate, [repo], MANY, self.clock(), token=self.token()
             )
         )
@@ -281,6 +281,6 @@ class Rig:
 def claimable(conn: Connection, gate: Gate, now: datetime) -> set[str]:
     """Work items that a claim over all repos takes; the caller rolls it back."""
     names = list(conn.scalars(select(repos.c.name)))
-    taken = claims.claim(conn, gate, names, MANY, now, token="probe")
+    taken = looks.claim(conn, gate, names, MANY, now, token="probe")
     ids = [each.task_id for each in taken]
     return set(conn.scalars(select(tasks.c.work_item_id).where(tasks.c.id.in_(ids))))

@@ -1,4 +1,4 @@
-"""Claim, start, heartbeat, release, finish, reap: the life of a job, each step one guarded write.
+"""Start, heartbeat, release, reap: the life of a claimed job, each step one guarded write.
 
 Every write after the claim carries the claim's token. A token that no longer holds changes nothing
 and is counted as a stale write.
@@ -6,18 +6,14 @@ and is counted as a stale write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
-    Boolean,
     Connection,
-    Integer,
+    Text,
     and_,
     bindparam,
-    case,
     func,
     insert,
     literal,
@@ -33,140 +29,12 @@ from orch.jobs import JobEvent
 from orch.ports import Claim
 from orch.serial_gate import Gate
 from orch.store import ledger
+from orch.store.joined import Joined, Rows
 from orch.store.moments import Moment, at, later
-from orch.store.schema import LIVE, QUEUED, among, events, jobs, repos, tasks
-from orch.store.session import is_any_of, lock_repos
+from orch.store.schema import LIVE, among, events, jobs, repos, tasks
 
-
-@dataclass(frozen=True)
-class Claimed:
-    """A claim with the facts the dispatcher reports."""
-
-    claim: Claim
-    repo: str
-    task_id: int
-
-
-def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
-    """Queued jobs of the repos bound as `repos` that every clause lets through.
-
-    In a serialised repo only the head can pass, so the walk goes from repo to head by index; the
-    clauses then decide.
-    """
-    head_only = and_(
-        serial_gate.is_serialised(gate, jobs),
-        tasks.c.id != serial_gate.head(gate, repos.c.name),
-    )
-    source = repos.join(jobs, and_(jobs.c.repo == repos.c.name, QUEUED)).join(
-        tasks, tasks.c.id == jobs.c.task_id
-    )
-    if serial_gate.everything_is_serialised(gate):
-        source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
-            jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
-        )
-        head_only = literal(False, Boolean)
-    return (
-        select(*columns)
-        .select_from(source)
-        .where(
-            is_any_of(repos.c.name, "repos"),
-            ~head_only,
-            serial_gate.build_claim_clause(gate, now),
-        )
-    )
-
-
-def claim(  # noqa: PLR0913 - a claim's terms, told by name
-    conn: Connection,
-    gate: Gate,
-    names: Sequence[str],
-    slots: Mapping[str, int],
-    now: Moment,
-    *,
-    token: str,
-    start_deadline: float = 60,
-) -> list[Claimed]:
-    """Claim what the gate allows in these repos, whose locks the caller holds; oldest task first.
-
-    No more jobs of an agent are claimed than `slots` says; an agent missing there gets none. Raises
-    IntegrityError when the law refuses: somebody wrote a live job without the lock.
-    """
-    if not names or not any(count > 0 for count in slots.values()):
-        return []
-    statement = _claiming(gate, now, tuple(sorted(slots)), start_deadline)
-    bound = {"repos": list(names), "token": token}
-    rows = conn.execute(statement, bound | {f"slots_{agent}": n for agent, n in slots.items()})
-    claimed = [Claimed(Claim(row.id, token, row.agent), row.repo, row.task_id) for row in rows]
-    if claimed:
-        entering = [e.task_id for e in claimed if e.claim.agent == stages.ENTRY_AGENT]
-        if entering:
-            conn.execute(_admitting(now), {"ids": entering})
-        conn.execute(_telling(now), {"ids": [each.claim.job_id for each in claimed]})
-    return sorted(claimed, key=lambda each: each.task_id)
-
-
-# Building an expression of this size takes longer than running it, so each is built once.
-
-
-@lru_cache(maxsize=16)
-def _claiming(gate: Gate, now: Moment, agents: tuple[str, ...], start_deadline: float) -> Any:
-    return (
-        update(jobs)
-        .where(jobs.c.id.in_(_oldest_within(gate, now, agents)), QUEUED)
-        .values(
-            status="claimed",
-            claim_token=bindparam("token"),
-            claimed_at=at(now),
-            started_at=None,
-            lease_until=later(now, start_deadline),
-            ready_at=None,
-            worker=None,
-            stop_requested=None,
-            serialised=serial_gate.is_serialised(gate, jobs),
-        )
-        .returning(jobs.c.id, jobs.c.agent, jobs.c.repo, jobs.c.task_id)
-    )
-
-
-def _oldest_within(gate: Gate, now: Moment, agents: tuple[str, ...]) -> Any:
-    turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
-    open_jobs = candidates(gate, now, jobs.c.id, jobs.c.agent, turn.label("turn")).subquery()
-    free = case(
-        {agent: bindparam(f"slots_{agent}", type_=Integer) for agent in agents},
-        value=open_jobs.c.agent,
-        else_=0,
-    )
-    return select(open_jobs.c.id).where(open_jobs.c.turn <= free)
-
-
-@lru_cache(maxsize=16)
-def _admitting(now: Moment) -> Any:
-    return update(tasks).where(is_any_of(tasks.c.id, "ids")).values(admitted_at=at(now))
-
-
-@lru_cache(maxsize=16)
-def _telling(now: Moment) -> Any:
-    told: dict[str, Any] = {
-        "at": at(now),
-        "kind": literal("job.claimed"),
-        "task_id": jobs.c.task_id,
-        "job_id": jobs.c.id,
-        "repo": jobs.c.repo,
-        "from_state": literal("queued"),
-        "to_state": literal("claimed"),
-    }
-    return insert(events).from_select(
-        list(told), select(*told.values()).where(is_any_of(jobs.c.id, "ids"))
-    )
-
-
-def claim_next_job(
-    conn: Connection, agent: str, now: Moment, token: str, gate: Gate = serial_gate.DEFAULT
-) -> Claimed | None:
-    """Claim the oldest job of one agent that the gate lets start anywhere, or None."""
-    names = list(conn.scalars(select(jobs.c.repo).where(QUEUED, jobs.c.agent == agent).distinct()))
-    lock_repos(conn, names)
-    return next(iter(claim(conn, gate, names, {agent: 1}, now, token=token)), None)
+HELD: Final = (jobs.c.id == bindparam("its_id"), jobs.c.claim_token == bindparam("its_token"))
+"""What every write of a claim's holder is guarded by, for statements that are built once."""
 
 
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -178,40 +46,75 @@ def start(
 ) -> RowMapping | None:
     """The worker's first act: take the claimed job if its token and the standing clauses hold.
 
-    None means: not yours, or the gate has closed since; `hand_back` then does what is due.
+    The row is the job's, with its task's as `task:…`. None means: not yours, or the gate has closed
+    since; `hand_back` then does what is due.
     """
     conn.execute(_LOCK_ITS_REPO, {"job_id": claim.job_id})
-    bound = {"job_id": claim.job_id, "token": claim.token, "by": worker}
-    job = conn.execute(_starting(gate, now, lease), bound).mappings().one_or_none()
-    if job is not None:
-        _tell(conn, now, "job.started", job, "claimed", "running", actor=worker)
-    return job
+    return start_locked(conn, gate, claim, now, worker=worker, lease=lease)
 
 
-_HELD: Final = (jobs.c.id == bindparam("job_id"), jobs.c.claim_token == bindparam("token"))
+def start_locked(
+    conn: Connection, gate: Gate, claim: Claim, now: Moment, *, worker: str, lease: float
+) -> RowMapping | None:
+    """As `start`, for the holder of the repo's lock."""
+    bound = {"its_id": claim.job_id, "its_token": claim.token, "by": worker}
+    return next(iter(_starting(gate, now, lease).run(conn, bound)), None)
+
+
 _ITS_REPO: Final = select(jobs.c.repo).where(jobs.c.id == bindparam("job_id")).scalar_subquery()
 _LOCK_ITS_REPO: Final = (
     select(repos.c.name).where(repos.c.name == _ITS_REPO).with_for_update(key_share=True)
 )
+_OF_JOB: Final = ("id", "agent", "repo", "task_id", "stage", "attempt")
+_OF_TASK: Final = (
+    "id", "work_item_id", "repo", "title", "description", "stage", "track", "reworks",
+)  # fmt: skip
+
+
+def task_of(started: RowMapping) -> dict[str, Any]:
+    """What a worker needs of the task: nothing of its pause, which only the gate reads."""
+    return {name: started[f"task:{name}"] for name in _OF_TASK}
 
 
 @lru_cache(maxsize=16)
-def _starting(gate: Gate, now: Moment, lease: float) -> Any:
-    standing = serial_gate.clauses(gate, now, standing=True)
-    of_task = select(tasks.c.id).where(
-        tasks.c.id == jobs.c.task_id,
-        ~among(tasks.c.stage, sorted(stages.TERMINAL)),
-        *standing.values(),
-    )
-    return ledger.moving_job(
-        "start",
-        *_HELD,
-        jobs.c.stop_requested.is_(None),
-        of_task.correlate(jobs).exists(),
-        started_at=at(now),
-        lease_until=later(now, lease),
-        worker=bindparam("by"),
-    )
+def _starting(gate: Gate, now: Moment, lease: float) -> Joined:
+    def started(_: Rows) -> Any:
+        standing = serial_gate.clauses(gate, now, standing=True)
+        of_task = select(tasks.c.id).where(
+            tasks.c.id == jobs.c.task_id,
+            ~among(tasks.c.stage, sorted(stages.TERMINAL)),
+            *standing.values(),
+        )
+        moving = ledger.moving_job(
+            "start",
+            *HELD,
+            jobs.c.stop_requested.is_(None),
+            of_task.correlate(jobs).exists(),
+            started_at=at(now),
+            lease_until=later(now, lease),
+            worker=bindparam("by"),
+        )
+        return moving.returning(*(jobs.c[name] for name in _OF_JOB))
+
+    def told(rows: Rows) -> Any:
+        values = {
+            "at": at(now),
+            "kind": literal("job.started"),
+            "task_id": rows["started"].c.task_id,
+            "job_id": rows["started"].c.id,
+            "repo": rows["started"].c.repo,
+            "actor": bindparam("by", type_=Text),
+            "from_state": literal("claimed"),
+            "to_state": literal("running"),
+        }
+        return insert(events).from_select(list(values), select(*values.values()))
+
+    def with_task(rows: Rows) -> Any:
+        its = rows["started"]
+        of_task = (tasks.c[name].label(f"task:{name}") for name in _OF_TASK)
+        return select(*its.c, *of_task).join_from(its, tasks, tasks.c.id == its.c.task_id)
+
+    return Joined(with_task, started=started, told=told)
 
 
 def hand_back(conn: Connection, claim: Claim, now: Moment) -> str:
@@ -287,24 +190,6 @@ def release(
     _tell(conn, now, "job.released", job, None, "queued", actor=actor, reason=reason)
     ledger.wake(conn, now, [job["repo"]], delay)
     return job
-
-
-def finish(
-    conn: Connection, claim: Claim, now: Moment, event: JobEvent, **facts: Any
-) -> RowMapping | None:
-    """End a job as succeeded, failed or cancelled. None, and counted, if it was not ours."""
-    bound = {"job_id": claim.job_id, "token": claim.token}
-    bound |= {f"its_{name}": value for name, value in facts.items()}
-    job = conn.execute(_ending(now, event, tuple(facts)), bound).mappings().one_or_none()
-    if job is None:
-        ledger.count(conn, "stale_writes", "finish")
-    return job
-
-
-@lru_cache(maxsize=16)
-def _ending(now: Moment, event: JobEvent, facts: tuple[str, ...]) -> Any:
-    values: dict[str, Any] = {name: bindparam(f"its_{name}") for name in facts}
-    return ledger.moving_job(event, *_HELD, finished_at=at(now), **values)
 
 
 def overdue(now: Moment, lease: float = 60) -> ColumnElement[bool]:

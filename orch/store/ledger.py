@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from orch import stages
@@ -66,17 +66,14 @@ def move_job(
     conn: Connection, event: JobEvent, *where: ColumnElement[bool], **values: Any
 ) -> RowMapping | None:
     """Move one job by `event` if it is in a state that allows it; its row after, or None."""
-    return conn.execute(moving_job(event, *where, **values)).mappings().one_or_none()
+    moving = moving_job(event, *where, **values).returning(jobs)
+    return conn.execute(moving).mappings().one_or_none()
 
 
 def moving_job(event: JobEvent, *where: ColumnElement[bool], **values: Any) -> Any:
-    """The statement behind `move_job`, for those who build it once and run it often."""
-    return (
-        update(jobs)
-        .where(among(jobs.c.status, from_states(event)), *where)
-        .values(status=target(event), **values)
-        .returning(jobs)
-    )
+    """The statement behind `move_job`, for those who make it a part of a larger one."""
+    guarded = update(jobs).where(among(jobs.c.status, from_states(event)), *where)
+    return guarded.values(status=target(event), **values)
 
 
 def move_task(
@@ -87,35 +84,36 @@ def move_task(
     Raises ValueError for an edge the table does not have. A task that ends wakes the repos of
     those that waited for it.
     """
-    if not stages.may_move(from_stage, to_stage):
-        raise ValueError(f"the stage table has no edge from {from_stage} to {to_stage}")
-    ended = to_stage in stages.TERMINAL
-    bound = {"task_id": task_id, "from_stage": from_stage, "to_stage": to_stage}
-    row = conn.execute(_moving_task(now, ended), bound).mappings().one_or_none()
-    if row is not None and ended:
+    moving = moving_task(now, from_stage, to_stage, tasks.c.id == task_id)
+    row = conn.execute(moving.returning(tasks.c.id, tasks.c.stage)).mappings().one_or_none()
+    if row is not None and to_stage in stages.TERMINAL:
         wake(conn, now, dependents_repos(conn, task_id))
     return row
 
 
-@lru_cache(maxsize=16)
-def _moving_task(now: Moment, ended: bool) -> Any:
-    values: dict[str, Any] = {"stage": bindparam("to_stage")}
-    if ended:
+def moving_task(now: Moment, from_stage: str, to_stage: str, which: ColumnElement[bool]) -> Any:
+    """The statement behind `move_task`, for those who make it a part of a larger one."""
+    if not stages.may_move(from_stage, to_stage):
+        raise ValueError(f"the stage table has no edge from {from_stage} to {to_stage}")
+    values: dict[str, Any] = {"stage": to_stage}
+    if to_stage in stages.TERMINAL:
         # Pause never enters the terminal set: an ended task is not parked, it is over.
         values |= {"finished_at": at(now), "paused_at": None, "paused_until": None}
-    return (
-        update(tasks)
-        .where(tasks.c.id == bindparam("task_id"), tasks.c.stage == bindparam("from_stage"))
-        .values(**values)
-        .returning(tasks.c.id, tasks.c.stage)
-    )
+    return update(tasks).where(which, tasks.c.stage == from_stage).values(**values)
 
 
 def dependents_repos(conn: Connection, task_id: int) -> Sequence[str]:
     """The repos of the tasks that wait for this one."""
-    return conn.scalars(
-        select(tasks.c.repo)
-        .join(job_deps, job_deps.c.task_id == tasks.c.id)
-        .where(job_deps.c.depends_on_task_id == task_id)
+    return conn.scalars(repos_waiting_for(tasks.c.id == task_id)).all()
+
+
+def repos_waiting_for(which: ColumnElement[bool]) -> Select[Any]:
+    """The statement behind `dependents_repos`, for any tasks."""
+    waiting = tasks.alias()
+    return (
+        select(waiting.c.repo)
+        .join(job_deps, job_deps.c.task_id == waiting.c.id)
+        .join(tasks, tasks.c.id == job_deps.c.depends_on_task_id)
+        .where(which)
         .distinct()
-    ).all()
+    )

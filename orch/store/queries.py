@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -11,28 +10,31 @@ import structlog
 from sqlalchemy import (
     Connection,
     Integer,
+    Text,
     and_,
     bindparam,
     delete,
     exists,
     func,
     literal,
-    null,
     select,
     union_all,
-    update,
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import DBAPIError
 
 from orch.serial_gate import Gate
 from orch.store import ledger
-from orch.store.claims import candidates, overdue
+from orch.store.claims import overdue
+from orch.store.looks import candidates
 from orch.store.moments import Moment, at, later
-from orch.store.schema import LIVE, QUEUED, jobs, repo_freeze, repos, tasks, wakes
+from orch.store.schema import LIVE, QUEUED, agents, jobs, repo_freeze, repos, tasks, wakes
 from orch.store.session import is_any_of, is_broken_query
 
 log = structlog.get_logger(__name__)
+
+NEXT_NOTED: Final = 2
+"""How many noted jobs a worker looks at for its next one; the first may be somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,39 @@ def repos_of_ready_jobs(conn: Connection, slots: dict[str, int]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def lock_next_repos(conn: Connection, agent: str, own: str, now: Moment) -> list[str]:
+    """Lock where an agent whose job has just ended may go on: in that job's repo, whose lock the
+    caller holds, and where its oldest noted jobs are, unless somebody else looks there.
+
+    Empty when the agent is suspended.
+    """
+    bound = {"agent": agent, "own": own}
+    return list(dict.fromkeys(conn.scalars(_next_repos(now, conn.dialect.name), bound)))
+
+
+@lru_cache(maxsize=16)
+def _next_repos(now: Moment, dialect: str) -> Any:
+    oldest = (
+        select(jobs.c.repo)
+        .where(QUEUED, jobs.c.ready_at.is_not(None), jobs.c.agent == bindparam("agent"))
+        .order_by(jobs.c.task_id)
+        .limit(NEXT_NOTED)
+        .subquery()
+    )
+    wanted = union_all(select(bindparam("own", type_=Text).label("repo")), select(oldest.c.repo))
+    named = wanted.cte("wanted")
+    suspended = exists(
+        select(agents.c.name).where(
+            agents.c.name == bindparam("agent"), agents.c.suspended_until > at(now)
+        )
+    )
+    found = select(repos.c.name).join_from(named, repos, repos.c.name == named.c.repo)
+    found = found.where(~suspended).order_by(repos.c.name)
+    if dialect == "sqlite":
+        return found
+    return found.with_for_update(key_share=True, skip_locked=True, of=repos)
+
+
 @lru_cache(maxsize=64)
 def _oldest_ready(agents: tuple[str, ...]) -> Any:
     noted = select(jobs.c.repo).where(QUEUED, jobs.c.ready_at.is_not(None))
@@ -137,33 +172,6 @@ def _oldest_ready(agents: tuple[str, ...]) -> Any:
         for agent in agents
     ]
     return union_all(*(select(first.c.repo) for first in each))
-
-
-def mark_ready(conn: Connection, gate: Gate, names: Sequence[str], now: Moment) -> int:
-    """Note which jobs of these repos only lack a free slot; how many notes changed.
-
-    A note is a hint about where to look when a slot comes free. The claim asks the rule again.
-    """
-    bound = {"repos": list(names)}
-    may_start = set(conn.scalars(_startable(gate, now), bound))
-    noted = set(conn.scalars(_NOTED, bound))
-    for ids, moment in ((may_start - noted, at(now)), (noted - may_start, null())):
-        if ids:
-            conn.execute(
-                update(jobs).where(is_any_of(jobs.c.id, "ids"), QUEUED).values(ready_at=moment),
-                {"ids": sorted(ids)},
-            )
-    return len(may_start ^ noted)
-
-
-@lru_cache(maxsize=16)
-def _startable(gate: Gate, now: Moment) -> Any:
-    return candidates(gate, now, jobs.c.id)
-
-
-_NOTED: Final = select(jobs.c.id).where(
-    QUEUED, jobs.c.ready_at.is_not(None), is_any_of(jobs.c.repo, "repos")
-)
 
 
 def overdue_jobs(conn: Connection, now: Moment, lease: float, most: int = 100) -> list[RowMapping]:

@@ -19,7 +19,7 @@ from orch.adapters.memory_queue import MemoryQueue
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
 from orch.serial_gate import Gate, Layers, failing, snapshot
-from orch.store import claims, fleet, ledger
+from orch.store import fleet, ledger, looks
 from orch.store.moments import DATABASE_TIME, SQLITE_FORMAT, UtcDateTime
 from orch.store.schema import jobs, metadata
 from orch.store.session import Store
@@ -286,7 +286,7 @@ class World:
     def _statements(self) -> tuple[Any, Any]:
         """The snapshot's and the claim's own statements, built once per gate."""
         if self.gate not in self._looks:
-            open_jobs = claims.candidates(self.gate, DATABASE_TIME, jobs.c.id)
+            open_jobs = looks.candidates(self.gate, DATABASE_TIME, jobs.c.id)
             self._looks[self.gate] = (snapshot(self.gate, DATABASE_TIME, jobs.c.id), open_jobs)
         return self._looks[self.gate]
 

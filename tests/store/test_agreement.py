@@ -13,7 +13,7 @@ from orch import mirror, serial_gate, snapshot, stages
 from orch.line import Line
 from orch.serial_gate import CLAUSES, Gate, Layers
 from orch.snapshot import Wanted
-from orch.store import claims
+from orch.store import looks
 from orch.store.schema import job_deps, jobs, repo_freeze, repos, tasks
 from orch.store.session import Store
 from tests.factories import MANY, START, Rig, add_job, add_task
@@ -96,7 +96,7 @@ def entries(conn: Connection, line: Line, gate: Gate) -> dict[int, dict[str, Any
 
 
 def claimed(conn: Connection, gate: Gate, repo: str) -> set[int]:
-    found = claims.claim(conn, gate, [repo], MANY, NOW, token="probe")
+    found = looks.claim(conn, gate, [repo], MANY, NOW, token="probe")
     return {each.task_id for each in found}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from orch.store import claims
+from orch.store import looks
 from orch.store.schema import tasks
 from tests.factories import Rig, ScriptedRunner
 
@@ -17,15 +17,15 @@ from tests.factories import Rig, ScriptedRunner
 def poisoned(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """A line on which the claim fails wherever the task BAD-1 would be claimed."""
     rig.workers()
-    claim = claims.claim
+    claim = looks.take
 
     def fails(conn: Any, *given: Any, **more: Any) -> Any:
         taken = claim(conn, *given, **more)
-        if any(each.task_id == rig.row_id("BAD-1") for each in taken):
+        if any(each.task_id == rig.row_id("BAD-1") for each in taken.claimed):
             raise ValueError("Invalid isoformat string")
         return taken
 
-    monkeypatch.setattr(claims, "claim", fails)
+    monkeypatch.setattr(looks, "take", fails)
     return rig
 
 

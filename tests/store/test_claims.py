@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from orch import dispatcher
 from orch.errors import LostRace
 from orch.ports import Claim
-from orch.store import claims
+from orch.store import claims, endings, looks
 from orch.store.schema import jobs
 from tests.factories import START, Rig, ScriptedRunner, dump
 
@@ -23,9 +23,7 @@ A, B = "A-1", "B-2"
 
 def claim_in(rig: Rig, slots: dict[str, int], *repos: str) -> list[str]:
     found = rig.store.write(
-        lambda conn: claims.claim(
-            conn, rig.gate, list(repos), slots, rig.clock(), token=rig.token()
-        )
+        lambda conn: looks.claim(conn, rig.gate, list(repos), slots, rig.clock(), token=rig.token())
     )
     return [each.claim.agent for each in found]
 
@@ -99,7 +97,7 @@ def test_claim_next_job_claims_for_one_agent_and_none_when_there_is_nothing(rig:
 
     def next_of(agent: str) -> Any:
         return rig.store.write(
-            lambda conn: claims.claim_next_job(conn, agent, rig.clock(), "mine", rig.gate)
+            lambda conn: looks.claim_next_job(conn, agent, rig.clock(), "mine", rig.gate)
         )
 
     assert next_of("analyst") is None
@@ -165,7 +163,7 @@ def test_a_strange_message_changes_nothing(rig: Rig, tmp_path: Path, how: str) -
 STALE: dict[str, Callable[[Connection, Rig, Claim], object]] = {
     "heartbeat": lambda conn, rig, claim: claims.heartbeat(conn, claim, rig.clock()),
     "release": lambda conn, rig, claim: claims.release(conn, claim, rig.clock(), reason="late"),
-    "finish": lambda conn, rig, claim: claims.finish(
+    "finish": lambda conn, rig, claim: endings.finish(
         conn, claim, rig.clock(), "succeed", verdict="pass"
     ),
 }
@@ -177,7 +175,7 @@ def test_a_stale_token_changes_nothing_and_is_counted(rig: Rig, write: str, sinc
     rig.task(A)
     claim = rig.started(A)
     if since == "ended":
-        rig.store.write(lambda conn: claims.finish(conn, claim, rig.clock(), "succeed"))
+        rig.store.write(lambda conn: endings.finish(conn, claim, rig.clock(), "succeed"))
     else:
         rig.clock.advance(61)
         rig.tick()

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from orch import dispatcher, serial_gate, stages, task_deps
 from orch.serial_gate import Layers
-from orch.store import claims, freezes, revisions, work
+from orch.store import claims, endings, freezes, looks, revisions, work
 from orch.store.schema import LIVE, jobs, metadata
 from orch.store.session import Store
 from tests.factories import Rig
@@ -264,7 +264,7 @@ def test_15_a_paused_while_its_job_runs_keeps_the_slot_until_that_ends(
     claim = rig.started(A)
     rig.order("pause", A)
     assert (rig.claimable(), rig.reasons()) == (set(), {B: "active-task"})
-    rig.store.write(lambda conn: claims.finish(conn, claim, rig.clock(), "fail", failure="lost"))
+    rig.store.write(lambda conn: endings.finish(conn, claim, rig.clock(), "fail", failure="lost"))
     assert rig.claimable() == {B}
 
 
@@ -272,7 +272,7 @@ def test_16_a_resumed_while_b_is_past_entry_waits_for_b(rig: Rig) -> None:
     incident(rig, "development")
     rig.order("pause", A)
     claim = rig.started(B)
-    rig.store.write(lambda conn: claims.finish(conn, claim, rig.clock(), "succeed"))
+    rig.store.write(lambda conn: endings.finish(conn, claim, rig.clock(), "succeed"))
     rig.move(B, "development")
     rig.clock.advance(1)
     rig.order("resume", A)
@@ -314,7 +314,7 @@ def test_18_never_two_live_jobs_of_one_repo(rig: Rig, round_: int) -> None:
         lambda: dispatcher.tick(rig.line),
         lambda: rig.order("resume", A),
         lambda: rig.store.write(
-            lambda conn: claims.claim_next_job(conn, "analyst", rig.clock(), "by hand")
+            lambda conn: looks.claim_next_job(conn, "analyst", rig.clock(), "by hand")
         ),
     ]
     threads = [threading.Thread(target=at_once, args=(act,)) for act in acts]

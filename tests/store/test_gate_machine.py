@@ -17,7 +17,7 @@ from orch import controls, mirror, snapshot
 from orch.controls import Order
 from orch.errors import OrchError
 from orch.serial_gate import Layers
-from orch.store import claims, fleet, revisions
+from orch.store import claims, endings, fleet, revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
 from tests.store.gate_model import AGENT_OF, Freeze, Job, RefusedError, Switches, Task
@@ -246,7 +246,7 @@ class GateMachine(Controls):
         writes = {
             "heartbeat": lambda c: claims.heartbeat(c, claim, now)[0],
             "release": lambda c: claims.release(c, claim, now, reason="late"),
-            "finish": lambda c: claims.finish(c, claim, now, "succeed"),
+            "finish": lambda c: endings.finish(c, claim, now, "succeed"),
         }
         assert not self.write(writes[what])
         assert self.world.dump() == before

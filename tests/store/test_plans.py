@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, insert, literal, select, text
 
 from orch import mirror, serial_gate
 from orch.ports import Claim
-from orch.store import claims, queries, work
+from orch.store import claims, endings, looks, queries, work
 from orch.store.schema import job_deps, jobs, metadata, repo_freeze, repos, tasks, wakes
 from tests.factories import MANY, START, Rig
 
@@ -100,8 +100,9 @@ ACTS: dict[str, Act] = {
     "woken repos": lambda conn, rig: queries.woken_repos(conn, NOW, 1000),
     "clear marks": lambda conn, rig: queries.clear_wakes(conn, NAMES, NOW),
     "ready list": lambda conn, rig: queries.repos_of_ready_jobs(conn, {"analyst": 3}),
-    "claim": lambda conn, rig: claims.claim(conn, rig.gate, NAMES, MANY, NOW, token="t"),
-    "note the ready": lambda conn, rig: queries.mark_ready(conn, rig.gate, NAMES, NOW),
+    "claim": lambda conn, rig: looks.take(conn, rig.gate, NAMES, MANY, NOW, token="t"),
+    "only note": lambda conn, rig: looks.take(conn, rig.gate, NAMES, {}, NOW, token="t"),
+    "next repos": lambda conn, rig: queries.lock_next_repos(conn, "analyst", "repo-7", NOW),
     "openings": lambda conn, rig: queries.unmarked_openings(conn, rig.gate, NAMES, NOW),
     "overdue": lambda conn, rig: queries.overdue_jobs(conn, NOW, 60),
     "expired pauses": lambda conn, rig: queries.expired_pauses(conn, NOW),
@@ -118,7 +119,19 @@ OF_A_HELD_JOB: dict[str, tuple[str, Callable[[Connection, Rig, Claim], Any]]] = 
         lambda conn, rig, claim: claims.start(conn, rig.gate, claim, NOW, worker="w"),
     ),
     "heartbeat": ("running", lambda conn, rig, claim: claims.heartbeat(conn, claim, NOW)),
-    "finish": ("running", lambda conn, rig, claim: claims.finish(conn, claim, NOW, "succeed")),
+    "finish": ("running", lambda conn, rig, claim: endings.finish(conn, claim, NOW, "succeed")),
+    "finish and move": (
+        "running",
+        lambda conn, rig, claim: endings.finish(
+            conn, claim, NOW, "succeed", move=endings.Move("development", "review")
+        ),
+    ),
+    "finish for good": (
+        "running",
+        lambda conn, rig, claim: endings.finish(
+            conn, claim, NOW, "succeed", move=endings.Move("deploy", "done"), mark=False
+        ),
+    ),
     "release": (
         "running",
         lambda conn, rig, claim: claims.release(conn, claim, NOW, reason="why"),

@@ -14,7 +14,7 @@ from orch.errors import UnknownTask
 from orch.ports import Claim
 from orch.serial_gate import Layers
 from orch.snapshot import Wanted
-from orch.store import claims
+from orch.store import claims, endings, looks
 from tests.factories import MANY, Rig
 
 A, B, C, D = "A-1", "B-2", "C-3", "D-4"
@@ -117,14 +117,14 @@ def test_clearing_each_blocker_as_told_opens_the_gate(rig: Rig) -> None:
 def run_through(rig: Rig, claim: Claim) -> None:
     now = rig.clock()
     rig.store.write(lambda conn: claims.start(conn, rig.gate, claim, now, worker="w"))
-    rig.store.write(lambda conn: claims.finish(conn, claim, now, "succeed"))
+    rig.store.write(lambda conn: endings.finish(conn, claim, now, "succeed"))
 
 
 def admissions(rig: Rig, repo: str) -> Iterator[str]:
     """Work items in the order in which the gate lets them run, each to its end."""
     while True:
         claimed = rig.store.write(
-            lambda conn: claims.claim(conn, rig.gate, [repo], MANY, rig.clock(), token=rig.token())
+            lambda conn: looks.claim(conn, rig.gate, [repo], MANY, rig.clock(), token=rig.token())
         )
         if not claimed:
             return

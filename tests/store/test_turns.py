@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select
 from orch import dispatcher
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Layers
-from orch.store import claims
+from orch.store import looks
 from orch.store.schema import jobs, wakes
 from tests.factories import Rig, ScriptedRunner, dump
 
@@ -114,7 +114,7 @@ def test_a_live_job_written_past_the_lock_costs_only_its_own_repo_a_round(
     rig.task(B, repo="lib")
     rig.task("X-1", job=None)
     rig.workers()
-    real, blocked = claims.claim, iter([True, True])
+    real, blocked = looks.take, iter([True, True])
 
     def racing(conn: Connection, gate: Any, names: Any, *rest: Any, **more: Any) -> Any:
         found = real(conn, gate, names, *rest, **more)
@@ -123,7 +123,7 @@ def test_a_live_job_written_past_the_lock_costs_only_its_own_repo_a_round(
             conn.execute(insert(jobs).values(**values, status="running"))
         return found
 
-    monkeypatch.setattr(claims, "claim", racing)
+    monkeypatch.setattr(looks, "take", racing)
     done = rig.tick()
     assert ([each.repo for each in done.claimed], done.lost_races) == (["lib"], 1)
     assert rig.counted("lost_races") == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from orch import dispatcher
 from orch.errors import StoreUnavailable
 from orch.ports import AgentResult, AgentWork, Watch
 from orch.store import claims
@@ -52,12 +53,16 @@ def test_whoever_ends_a_job_runs_what_its_end_lets_start_without_a_ring(
     assert rig.queue.take() == []
 
 
-def test_a_claim_for_another_agent_is_rung_as_ever(rig: Rig, tmp_path: Path) -> None:
+def test_what_another_agent_does_next_is_left_to_the_dispatcher(rig: Rig, tmp_path: Path) -> None:
     rig.workers()
     rig.task("STEP-1", stage="review")
     (claimed,) = rig.tick().claimed
     rig.queue.take()
+    kicked = rig.queue.kicked
     assert rig.work_through(claimed.claim, tmp_path, ScriptedRunner(), most=10) == ["advance"]
+    assert (rig.queue.take(), rig.queue.kicked) == ([], kicked + 1)
+    assert rig.job("STEP-1")["ready_at"] == rig.clock()
+    dispatcher.tick(rig.line)
     assert [claim.agent for claim in rig.queue.take()] == ["tester"]
 
 

@@ -1,0 +1,241 @@
+"""One look at some repos: claim what may start, note what only lacks a slot, take the marks away.
+
+The claim asks the whole rule in the statement that writes. Everything else of a look hangs on what
+it found, and goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    union_all,
+    update,
+)
+
+from orch import serial_gate, stages
+from orch.ports import Claim
+from orch.serial_gate import Gate
+from orch.store.joined import Joined, Rows
+from orch.store.moments import Moment, at, later
+from orch.store.schema import QUEUED, events, jobs, repos, tasks, wakes
+from orch.store.session import is_any_of, lock_repos
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim with the facts the dispatcher reports."""
+
+    claim: Claim
+    repo: str
+    task_id: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found: the claims, oldest task first, and how many notes it changed."""
+
+    claimed: list[Claimed]
+    noted: frozenset[str]
+    """Agents whose jobs may start since, and only lack a slot."""
+    changed: int
+    """Notes written or taken back."""
+
+
+def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
+    """Queued jobs of the repos bound as `repos` that every clause lets through.
+
+    In a serialised repo only the head can pass, so the walk goes from repo to head by index; the
+    clauses then decide.
+    """
+    head_only = and_(
+        serial_gate.is_serialised(gate, jobs),
+        tasks.c.id != serial_gate.head(gate, repos.c.name),
+    )
+    source = repos.join(jobs, and_(jobs.c.repo == repos.c.name, QUEUED)).join(
+        tasks, tasks.c.id == jobs.c.task_id
+    )
+    if serial_gate.everything_is_serialised(gate):
+        source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
+            jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
+        )
+        head_only = literal(False, Boolean)
+    return (
+        select(*columns)
+        .select_from(source)
+        .where(
+            is_any_of(repos.c.name, "repos"),
+            ~head_only,
+            serial_gate.build_claim_clause(gate, now),
+        )
+    )
+
+
+def take(  # noqa: PLR0913 - a claim's terms, told by name
+    conn: Connection,
+    gate: Gate,
+    names: Sequence[str],
+    slots: Mapping[str, int],
+    now: Moment,
+    *,
+    token: str,
+    start_deadline: float = 60,
+) -> Look:
+    """Look at these repos, whose locks the caller holds.
+
+    No more jobs of an agent are claimed than `slots` says, oldest task first; what is left over, or
+    of an agent missing there, is noted. Raises IntegrityError when the law refuses: somebody wrote
+    a live job without the lock.
+    """
+    agents = tuple(sorted(agent for agent, count in slots.items() if count > 0))
+    bound: dict[str, Any] = {"repos": list(names), "token": token}
+    bound |= {f"slots_{agent}": slots[agent] for agent in agents}
+    claimed, noted, changed = [], set(), 0
+    for row in _look(gate, now, agents, start_deadline).run(conn, bound):
+        if row["what"] == "claimed":
+            claim = Claim(row["id"], token, row["agent"])
+            claimed.append(Claimed(claim, row["repo"], row["task_id"]))
+            continue
+        changed += 1
+        if row["what"] == "noted":
+            noted.add(row["agent"])
+    claimed.sort(key=lambda each: each.task_id)
+    return Look(claimed, frozenset(noted), changed)
+
+
+def claim(conn: Connection, *terms: Any, **more: Any) -> list[Claimed]:
+    """The claims of one look; the terms are those of `take`."""
+    return take(conn, *terms, **more).claimed
+
+
+def claim_next_job(
+    conn: Connection, agent: str, now: Moment, token: str, gate: Gate = serial_gate.DEFAULT
+) -> Claimed | None:
+    """Claim the oldest job of one agent that the gate lets start anywhere, or None."""
+    names = list(conn.scalars(select(jobs.c.repo).where(QUEUED, jobs.c.agent == agent).distinct()))
+    lock_repos(conn, names)
+    return next(iter(claim(conn, gate, names, {agent: 1}, now, token=token)), None)
+
+
+# Building an expression of this size takes longer than running it, so each is built once.
+
+
+@lru_cache(maxsize=64)
+def _look(gate: Gate, now: Moment, agents: tuple[str, ...], start_deadline: float) -> Joined:
+    def found(_: Rows) -> Any:
+        # Oldest first: the order of task ids, whichever repo they are of.
+        turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
+        is_noted = jobs.c.ready_at.is_not(None).label("is_noted")
+        own = (jobs.c.id, jobs.c.agent, jobs.c.task_id, turn.label("turn"), is_noted)
+        return candidates(gate, now, *own)
+
+    def claimed(rows: Rows) -> Any:
+        within = select(rows["found"].c.id).where(rows["found"].c.turn <= _slots(rows, agents))
+        return (
+            update(jobs)
+            .where(jobs.c.id.in_(within), QUEUED)
+            .values(
+                status="claimed",
+                claim_token=bindparam("token"),
+                claimed_at=at(now),
+                started_at=None,
+                lease_until=later(now, start_deadline),
+                ready_at=None,
+                worker=None,
+                stop_requested=None,
+                serialised=serial_gate.is_serialised(gate, jobs),
+            )
+            .returning(jobs.c.id, jobs.c.agent, jobs.c.repo, jobs.c.task_id)
+        )
+
+    return Joined(
+        _all,
+        found=found,
+        claimed=claimed,
+        admitted=lambda rows: _admitting(rows, now),
+        told=lambda rows: _telling(rows, now),
+        noted=lambda rows: _noting(rows, now, agents),
+        unnoted=_unnoting,
+        unmarked=lambda _: delete(wakes).where(
+            is_any_of(wakes.c.repo, "repos"), wakes.c.wake_at <= at(now)
+        ),
+    )
+
+
+def _slots(rows: Rows, agents: tuple[str, ...]) -> Any:
+    if not agents:
+        return literal(0, Integer)
+    free = {agent: bindparam(f"slots_{agent}", type_=Integer) for agent in agents}
+    return case(free, value=rows["found"].c.agent, else_=0)
+
+
+def _admitting(rows: Rows, now: Moment) -> Any:
+    """Whoever starts its entry job takes its place in the line now."""
+    entering = select(rows["claimed"].c.task_id).where(
+        rows["claimed"].c.agent == stages.ENTRY_AGENT
+    )
+    return update(tasks).where(tasks.c.id.in_(entering)).values(admitted_at=at(now))
+
+
+def _telling(rows: Rows, now: Moment) -> Any:
+    its = rows["claimed"].c
+    told: dict[str, Any] = {
+        "at": at(now),
+        "kind": literal("job.claimed"),
+        "task_id": its.task_id,
+        "job_id": its.id,
+        "repo": its.repo,
+        "from_state": literal("queued"),
+        "to_state": literal("claimed"),
+    }
+    return insert(events).from_select(list(told), select(*told.values()))
+
+
+def _noting(rows: Rows, now: Moment, agents: tuple[str, ...]) -> Any:
+    """Note what may start and found no slot: a hint about where to look when one comes free."""
+    its = rows["found"].c
+    left = select(its.id).where(its.turn > _slots(rows, agents), ~its.is_noted)
+    noting = update(jobs).where(jobs.c.id.in_(left), QUEUED).values(ready_at=at(now))
+    return noting.returning(jobs.c.id, jobs.c.agent)
+
+
+def _unnoting(rows: Rows) -> Any:
+    """Take back the notes of what may not start any more."""
+    stale = and_(
+        QUEUED,
+        jobs.c.ready_at.is_not(None),
+        is_any_of(jobs.c.repo, "repos"),
+        jobs.c.id.not_in(select(rows["found"].c.id)),
+    )
+    return update(jobs).where(stale).values(ready_at=null()).returning(jobs.c.id)
+
+
+def _all(rows: Rows) -> Any:
+    claimed, noted, unnoted = (rows[name].c for name in ("claimed", "noted", "unnoted"))
+    nothing = (null().label("repo"), null().label("task_id"))
+    return union_all(
+        select(
+            literal("claimed").label("what"),
+            claimed.id,
+            claimed.agent,
+            claimed.repo,
+            claimed.task_id,
+        ),
+        select(literal("noted"), noted.id, noted.agent, *nothing),
+        select(literal("unnoted"), unnoted.id, null(), *nothing),
+    )

@@ -1,0 +1,236 @@
+"""The two ends of a turn: taking a claimed job up, and writing what came of it.
+
+Whoever ends a job may as well look, in the same transaction, what its slot can do next: the claim
+is the same, the slot never comes free in between, and two rings and two commits fall away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import structlog
+
+from orch import names, stages
+from orch.errors import LostRace, StoreUnavailable
+from orch.gate_fallback import evaluated
+from orch.line import Line
+from orch.outcomes import Decision
+from orch.ports import AgentResult, Claim
+from orch.serial_gate import Gate
+from orch.store import claims, endings, ledger, looks, queries, work
+from orch.store.session import Connection, Row, lock_repos
+
+log = structlog.get_logger(__name__)
+
+SETTLE_TRIES = 5
+"""How often the end of a turn is written again after the store's own patience ran out."""
+
+LONGEST_DELAY = 600
+"""Seconds a further attempt waits at most."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One attempt under way: the claim, and job and task as they stood when it began."""
+
+    claim: Claim
+    job: Mapping[str, Any]
+    task: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How the end of a turn was written."""
+
+    written: bool
+    """False when the job was somebody else's by then, and nothing changed."""
+    openings: bool = True
+    """Whether there may be something for a dispatcher to look at."""
+    following: Turn | None = None
+    """What the same slot does next, if it was asked to go on and found something."""
+
+
+def begin(line: Line, claim: Claim, worker: str) -> Turn | None:
+    """Take up a claimed job; None when it is not ours, or the gate has closed since."""
+
+    def attempt(gate: Gate) -> Turn | None:
+        return line.store.write(lambda conn: _begin(conn, line, gate, claim, worker))
+
+    return evaluated(line.store, line.gate, line.now(), attempt)
+
+
+def _begin(conn: Connection, line: Line, gate: Gate, claim: Claim, worker: str) -> Turn | None:
+    started = claims.start(conn, gate, claim, line.now(), worker=worker, lease=line.limits.lease)
+    return None if started is None else _taken_up(conn, line, claim, started)
+
+
+def _taken_up(conn: Connection, line: Line, claim: Claim, started: Row) -> Turn:
+    job, task = dict(started), claims.task_of(started)
+    if job["stage"] is None:  # written by hand: its task may stand before its first stage
+        work.enter(conn, line.now(), job["task_id"])
+        task = dict(work.task_at_work(conn, job["task_id"]))
+    return Turn(claim, job, task)
+
+
+@dataclass(frozen=True)
+class _End:
+    """A turn that is over, and who would go on in its slot."""
+
+    turn: Turn
+    result: AgentResult
+    decision: Decision
+    worker: str | None
+
+
+def settle(
+    line: Line, turn: Turn, result: AgentResult, decision: Decision, worker: str | None
+) -> Settled:
+    """Write the end of a turn, and with a `worker` claim and start what its slot can do next.
+
+    Also through a database's restart: the work behind it is dear.
+    """
+    end = _End(turn, result, decision, worker)
+    for _ in range(SETTLE_TRIES):
+        try:
+            return _attempt(line, end)
+        except StoreUnavailable as error:
+            log.warning("settle.retry", job_id=turn.claim.job_id, error=error.message)
+    return _attempt(line, end)
+
+
+def _attempt(line: Line, end: _End) -> Settled:
+    def follow(gate: Gate) -> Settled:
+        return line.store.write(lambda conn: _settle_and_follow(conn, line, gate, end))
+
+    if end.worker is not None:
+        try:
+            return evaluated(line.store, line.gate, line.now(), follow)
+        except StoreUnavailable:
+            raise
+        except LostRace:
+            log.info("turn.follow_lost", job_id=end.turn.claim.job_id)
+        except Exception:
+            # Whatever is wrong with the jobs that wait is no reason to lose the end of this one.
+            log.exception("turn.follow_failed", job_id=end.turn.claim.job_id)
+    return line.store.write(lambda conn: _settle(conn, line, end, mark=True)[0])
+
+
+def _settle_and_follow(conn: Connection, line: Line, gate: Gate, end: _End) -> Settled:
+    settled, others = _settle(conn, line, end, mark=False)
+    if not settled.written:
+        return settled
+    return _follow(conn, line, gate, end, others)
+
+
+def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settled, frozenset[str]]:
+    """Write the job's end, its task's move, the next job and the events, all or nothing; and which
+    other repos were marked."""
+    decision, claim, now = end.decision, end.turn.claim, line.now()
+    lock_repos(conn, [end.turn.job["repo"]])
+    if decision.next == "release":
+        back = claims.release(conn, claim, now, reason=decision.reason)
+        return Settled(back is not None), frozenset()
+    move = _move(end)
+    finished = endings.finish(
+        conn,
+        claim,
+        now,
+        decision.event,
+        move=move,
+        mark=mark,
+        reason=decision.reason,
+        failure=decision.failure,
+        verdict=decision.verdict,
+        summary=end.result.summary or decision.reason,
+        exit_code=end.result.exit_code,
+        usage=end.result.usage,
+        log_path=None if end.result.log_path is None else str(end.result.log_path),
+    )
+    if finished is None:
+        return Settled(False), frozenset()
+    _go_on(conn, line, end, elsewhere=move is not None and not finished.moved)
+    return Settled(True), finished.others
+
+
+def _move(end: _End) -> endings.Move | None:
+    task, decision = end.turn.task, end.decision
+    if decision.next == "advance":
+        return endings.Move(task["stage"], stages.after(task["stage"], task["track"]))
+    if decision.next == "rework":
+        return endings.Move(task["stage"], decision.rework_to)
+    return None
+
+
+def _go_on(conn: Connection, line: Line, end: _End, elsewhere: bool) -> None:
+    """What the decision asks for beside the task's step."""
+    task, decision = end.turn.task, end.decision
+    match decision.next:
+        case "rework":
+            work.count_rework(conn, task["id"])
+        case "retry":
+            _try_again(conn, line, end)
+        case "park":
+            # A task that ended or moved on meanwhile refuses, and keeps what it has.
+            work.park(conn, task["id"], line.now(), reason=decision.reason)
+        case "advance" | "release" | "fenced" | "nothing":
+            pass
+        case never:
+            assert_never(never)
+    if elsewhere:
+        _catch_up(conn, line, task["id"])
+
+
+def _try_again(conn: Connection, line: Line, end: _End) -> None:
+    """A further attempt at the same stage, after a while."""
+    job, task = end.turn.job, end.turn.task
+    if work.task_at_work(conn, task["id"])["stage"] != task["stage"]:
+        _catch_up(conn, line, task["id"])
+        return
+    attempt = job["attempt"]
+    delay = min(line.limits.retry_delay * 2 ** (attempt - 1), LONGEST_DELAY)
+    new = work.NewJob(task["id"], task["repo"], task["stage"], job["agent"], attempt + 1, delay)
+    work.insert_job(conn, line.now(), new)
+
+
+def _catch_up(conn: Connection, line: Line, task_id: int) -> None:
+    """Somebody moved the task while its agent worked: what the agent did is not asked for now."""
+    task = work.task_at_work(conn, task_id)
+    stage = task["stage"]
+    if stage in stages.TERMINAL:
+        return
+    if stage not in stages.STAGES:
+        reason = f"“{names.shown(stage)}” is not a stage"
+        work.park(conn, task_id, line.now(), reason=reason)
+        return
+    agent = stages.agent_of(stage)
+    if agent is not None:
+        work.insert_job(conn, line.now(), work.NewJob(task_id, task["repo"], stage, agent))
+
+
+def _follow(conn: Connection, line: Line, gate: Gate, end: _End, others: frozenset[str]) -> Settled:
+    """Claim and start the oldest job that the slot of the one just ended can run."""
+    job, now, worker = end.turn.job, line.now(), str(end.worker)
+    own, agent = job["repo"], job["agent"]
+    locked = queries.lock_next_repos(conn, agent, own, now)
+    if not locked:  # the agent is suspended
+        ledger.wake(conn, now, [own])
+        return Settled(True)
+    deadline = line.limits.start_deadline
+    look = looks.take(
+        conn, gate, locked, {agent: 1}, now, token=line.new_id(), start_deadline=deadline
+    )
+    following = None
+    for each in look.claimed:
+        lease = line.limits.lease
+        started = claims.start_locked(conn, gate, each.claim, now, worker=worker, lease=lease)
+        if started is None:
+            claims.hand_back(conn, each.claim, now)
+        else:
+            following = _taken_up(conn, line, each.claim, started)
+    # A job newly noted for this agent wants a dispatcher only if none was noted before: while
+    # some are, every slot of the agent is taken, or somebody has been told already.
+    waited = len(locked) > 1
+    openings = bool(others) or not look.noted <= ({agent} if waited else set())
+    return Settled(True, openings or (waited and following is None), following)
