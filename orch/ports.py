@@ -69,9 +69,9 @@ class AgentWork:
     stage: str
     prompt: str
     workdir: Path
-    """The folder the command runs in; it exists."""
+    """The folder the command runs in; made if it is not there."""
     rundir: Path
-    """A folder of orch's own for prompt, result file and log; it exists, outside `workdir`."""
+    """A folder of orch's own for prompt, result file and log, outside `workdir`; made as well."""
     base_sha: str = ""
     silence: float = 60.0
     """Seconds without a sign of life of the worker after which the agent is stopped: its lease."""

@@ -211,6 +211,10 @@ def _active_task(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[
     return or_(~is_serialised(gate, job), ~taken)
 
 
+def _active_task_of_head(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return or_(~is_serialised(gate, job), ~has_other_live(job))
+
+
 def _backoff(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
     is_due: ColumnElement[bool] = job.c.available_at <= at(now)
     return is_due
@@ -225,6 +229,8 @@ class Clause:
 
     build: Build
     sentence: str
+    of_head: Build | None = None
+    """How it reads for a task that was found as the head of its line, where that is shorter."""
     applies: Callable[[Layers], bool] = lambda layers: True
     closed: bool = False
     """Counts as false, and not as true, when it cannot be evaluated."""
@@ -236,26 +242,27 @@ CLAUSES: Final[dict[str, Clause]] = {
     "freeze": Clause(
         _freeze,
         "the repo is frozen",
-        lambda layers: layers.serial_gate_freeze_enabled,
+        applies=lambda layers: layers.serial_gate_freeze_enabled,
         closed=True,
         standing=True,
     ),
     "paused": Clause(
         _paused,
         "the task is paused",
-        lambda layers: layers.serial_gate_pause_enabled,
+        applies=lambda layers: layers.serial_gate_pause_enabled,
         standing=True,
     ),
     "dependency": Clause(
         _dependency,
         "a task it depends on is not over",
-        lambda layers: layers.task_deps_enabled,
+        applies=lambda layers: layers.task_deps_enabled,
         closed=True,
     ),
     "active-task": Clause(
         _active_task,
         "another task of the repo is before it",
-        lambda layers: layers.serial_gate_enabled,
+        _active_task_of_head,
+        applies=lambda layers: layers.serial_gate_enabled,
     ),
     "backoff": Clause(_backoff, "its time has not come"),
 }
@@ -263,12 +270,19 @@ CLAUSES: Final[dict[str, Clause]] = {
 
 
 def clauses(
-    gate: Gate, now: Moment, job: Any = jobs, task: Any = tasks, *, standing: bool = False
+    gate: Gate,
+    now: Moment,
+    job: Any = jobs,
+    task: Any = tasks,
+    *,
+    standing: bool = False,
+    of_head: bool = False,
 ) -> dict[str, ColumnElement[bool]]:
     """The rule: clause name → condition that must hold for `job` of `task` to be claimed.
 
     A clause that cannot be built falls to its declared side: an open one is left out, a closed one
-    is false. `standing` keeps only those that are asked again at start.
+    is false. `standing` keeps only those that are asked again at start. `of_head` says that the
+    task was found as the head of its line, so that nobody needs to be looked for before it.
     """
     wanted: dict[str, ColumnElement[bool]] = {}
     for name, clause in CLAUSES.items():
@@ -279,15 +293,16 @@ def clauses(
         elif name in gate.degraded:
             wanted[name] = false() if clause.closed else true()
         else:
-            wanted[name] = clause.build(gate, job, task, now)
+            build = clause.of_head if of_head and clause.of_head is not None else clause.build
+            wanted[name] = build(gate, job, task, now)
     return wanted
 
 
 def build_claim_clause(
-    gate: Gate, now: Moment, job: Any = jobs, task: Any = tasks
+    gate: Gate, now: Moment, job: Any = jobs, task: Any = tasks, *, of_head: bool = False
 ) -> ColumnElement[bool]:
     """Every clause at once: what the claim puts into its WHERE."""
-    return and_(true(), *clauses(gate, now, job, task).values())
+    return and_(true(), *clauses(gate, now, job, task, of_head=of_head).values())
 
 
 # --- consumers --------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from orch.line import Line
 from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Gate
-from orch.store import claims, endings, ledger, looks, queries, work
+from orch.store import claims, endings, looks, queries, work
 from orch.store.session import Connection, Row, lock_repos
 
 log = structlog.get_logger(__name__)
@@ -114,21 +114,41 @@ def _attempt(line: Line, end: _End) -> Settled:
         except Exception:
             # Whatever is wrong with the jobs that wait is no reason to lose the end of this one.
             log.exception("turn.follow_failed", job_id=end.turn.claim.job_id)
-    return line.store.write(lambda conn: _settle(conn, line, end, mark=True)[0])
+    return line.store.write(lambda conn: _settle_alone(conn, line, end))
 
 
 def _settle_and_follow(conn: Connection, line: Line, gate: Gate, end: _End) -> Settled:
+    """Write the end, then claim and start the oldest job that the slot can run now."""
+    job, now, worker = end.turn.job, line.now(), str(end.worker)
+    agent = job["agent"]
+    locked = queries.lock_next_repos(conn, agent, job["repo"], now)
+    if not locked:  # the agent is suspended
+        return _settle_alone(conn, line, end)
     settled, others = _settle(conn, line, end, mark=False)
     if not settled.written:
         return settled
-    return _follow(conn, line, gate, end, others)
+    token, lease = line.new_id(), line.limits.lease
+    look = looks.take(conn, gate, locked, {agent: 1}, now, token=token, worker=worker, lease=lease)
+    following = None
+    for each in look.claimed:
+        if each.started is not None:
+            following = _taken_up(conn, line, each.claim, each.started)
+    # A job newly noted for this agent wants a dispatcher only if none was noted before: while
+    # some are, every slot of the agent is taken, or somebody has been told already.
+    waited = len(locked) > 1
+    openings = bool(others) or not look.noted <= ({agent} if waited else set())
+    return Settled(True, openings or (waited and following is None), following)
+
+
+def _settle_alone(conn: Connection, line: Line, end: _End) -> Settled:
+    lock_repos(conn, [end.turn.job["repo"]])
+    return _settle(conn, line, end, mark=True)[0]
 
 
 def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settled, frozenset[str]]:
-    """Write the job's end, its task's move, the next job and the events, all or nothing; and which
-    other repos were marked."""
+    """Under the repo's lock: the job's end, its task's move, the next job and the events, all or
+    nothing; and which other repos were marked."""
     decision, claim, now = end.decision, end.turn.claim, line.now()
-    lock_repos(conn, [end.turn.job["repo"]])
     if decision.next == "release":
         back = claims.release(conn, claim, now, reason=decision.reason)
         return Settled(back is not None), frozenset()
@@ -207,30 +227,3 @@ def _catch_up(conn: Connection, line: Line, task_id: int) -> None:
     agent = stages.agent_of(stage)
     if agent is not None:
         work.insert_job(conn, line.now(), work.NewJob(task_id, task["repo"], stage, agent))
-
-
-def _follow(conn: Connection, line: Line, gate: Gate, end: _End, others: frozenset[str]) -> Settled:
-    """Claim and start the oldest job that the slot of the one just ended can run."""
-    job, now, worker = end.turn.job, line.now(), str(end.worker)
-    own, agent = job["repo"], job["agent"]
-    locked = queries.lock_next_repos(conn, agent, own, now)
-    if not locked:  # the agent is suspended
-        ledger.wake(conn, now, [own])
-        return Settled(True)
-    deadline = line.limits.start_deadline
-    look = looks.take(
-        conn, gate, locked, {agent: 1}, now, token=line.new_id(), start_deadline=deadline
-    )
-    following = None
-    for each in look.claimed:
-        lease = line.limits.lease
-        started = claims.start_locked(conn, gate, each.claim, now, worker=worker, lease=lease)
-        if started is None:
-            claims.hand_back(conn, each.claim, now)
-        else:
-            following = _taken_up(conn, line, each.claim, started)
-    # A job newly noted for this agent wants a dispatcher only if none was noted before: while
-    # some are, every slot of the agent is taken, or somebody has been told already.
-    waited = len(locked) > 1
-    openings = bool(others) or not look.noted <= ({agent} if waited else set())
-    return Settled(True, openings or (waited and following is None), following)

@@ -131,8 +131,6 @@ def _prepare(bench: Bench, turn: Turn) -> AgentWork:
         raise BadInput(f"no command is configured for the agent {job['agent']}")
     workdir = bench.root / "work" / repo / item
     rundir = bench.root / "jobs" / str(job["id"]) / claim.token[:12]
-    workdir.mkdir(parents=True, exist_ok=True)
-    rundir.mkdir(parents=True, exist_ok=True)
     return AgentWork(
         command=command,
         job_id=job["id"],

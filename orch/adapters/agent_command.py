@@ -78,10 +78,12 @@ class CommandRunner:
         if any("\0" in text for text in (*work.command.argv, *env, *env.values())):
             raise AgentError("The command or its environment contains a NUL character.")
         try:
+            work.workdir.mkdir(parents=True, exist_ok=True)
+            rundir.mkdir(parents=True, exist_ok=True)
             result_file.unlink(missing_ok=True)  # an earlier attempt's word must not count
             _write_anew(prompt, work.prompt.encode("utf-8", "replace"))
         except OSError as error:
-            raise AgentError(f"The folder of the run cannot be used: {error}.") from error
+            raise AgentError(f"The folders of the run cannot be made or used: {error}.") from error
         command = work.command
         return {
             "parent": os.getpid(),

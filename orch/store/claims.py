@@ -50,13 +50,6 @@ def start(
     since; `hand_back` then does what is due.
     """
     conn.execute(_LOCK_ITS_REPO, {"job_id": claim.job_id})
-    return start_locked(conn, gate, claim, now, worker=worker, lease=lease)
-
-
-def start_locked(
-    conn: Connection, gate: Gate, claim: Claim, now: Moment, *, worker: str, lease: float
-) -> RowMapping | None:
-    """As `start`, for the holder of the repo's lock."""
     bound = {"its_id": claim.job_id, "its_token": claim.token, "by": worker}
     return next(iter(_starting(gate, now, lease).run(conn, bound)), None)
 
@@ -65,15 +58,15 @@ _ITS_REPO: Final = select(jobs.c.repo).where(jobs.c.id == bindparam("job_id")).s
 _LOCK_ITS_REPO: Final = (
     select(repos.c.name).where(repos.c.name == _ITS_REPO).with_for_update(key_share=True)
 )
-_OF_JOB: Final = ("id", "agent", "repo", "task_id", "stage", "attempt")
-_OF_TASK: Final = (
+OF_JOB: Final = ("id", "agent", "repo", "task_id", "stage", "attempt")
+OF_TASK: Final = (
     "id", "work_item_id", "repo", "title", "description", "stage", "track", "reworks",
 )  # fmt: skip
 
 
 def task_of(started: RowMapping) -> dict[str, Any]:
     """What a worker needs of the task: nothing of its pause, which only the gate reads."""
-    return {name: started[f"task:{name}"] for name in _OF_TASK}
+    return {name: started[f"task:{name}"] for name in OF_TASK}
 
 
 @lru_cache(maxsize=16)
@@ -94,7 +87,7 @@ def _starting(gate: Gate, now: Moment, lease: float) -> Joined:
             lease_until=later(now, lease),
             worker=bindparam("by"),
         )
-        return moving.returning(*(jobs.c[name] for name in _OF_JOB))
+        return moving.returning(*(jobs.c[name] for name in OF_JOB))
 
     def told(rows: Rows) -> Any:
         values = {
@@ -111,7 +104,7 @@ def _starting(gate: Gate, now: Moment, lease: float) -> Joined:
 
     def with_task(rows: Rows) -> Any:
         its = rows["started"]
-        of_task = (tasks.c[name].label(f"task:{name}") for name in _OF_TASK)
+        of_task = (tasks.c[name].label(f"task:{name}") for name in OF_TASK)
         return select(*its.c, *of_task).join_from(its, tasks, tasks.c.id == its.c.task_id)
 
     return Joined(with_task, started=started, told=told)

@@ -11,14 +11,18 @@ in a table what another part wrote there, and no row may be written by two of th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Text, bindparam, func, select, type_coerce
+from sqlalchemy import Connection, Dialect, Text, bindparam, func, select, type_coerce
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter
+
+PLACE: Final = re.compile(r"%\((\w+)\)s")
+"""Where the driver puts a parameter."""
 
 Rows = Mapping[str, Any]
 """What the parts before returned, by their names: things to select from."""
@@ -35,19 +39,26 @@ class Joined:
     def __init__(self, answer: Part, **parts: Part) -> None:
         self._parts = parts
         self._answer = answer
+        self._text: _Text | None = None
 
     def run(self, conn: Connection, bound: Mapping[str, Any]) -> Sequence[RowMapping]:
         """Carry out all parts; the rows of the answer."""
         if conn.dialect.name == "sqlite":
             return self._one_by_one(conn, dict(bound))
-        return conn.execute(self._at_once, dict(bound)).mappings().all()
+        text, values = self._at_once(conn.dialect)(bound)
+        return conn.exec_driver_sql(text, values).mappings().all()
 
     @cached_property
-    def _at_once(self) -> Any:
+    def _whole(self) -> Any:
         known: dict[str, Any] = {}
         for name, part in self._parts.items():
             known[name] = part(known).cte(name)
         return self._answer(known).add_cte(*known.values())
+
+    def _at_once(self, dialect: Dialect) -> _Text:
+        if self._text is None:
+            self._text = _Text(self._whole, dialect)
+        return self._text
 
     @cached_property
     def _steps(self) -> list[tuple[str, Any, frozenset[str], bool]]:
@@ -67,6 +78,52 @@ class Joined:
             rows = result.mappings().all() if returns else []
             bound[_of(name)] = json.dumps([dict(row) for row in rows]) if name else ""
         return rows
+
+
+class _Text:
+    """A statement as the driver takes it: only what changes from call to call is a parameter.
+
+    Finding it in SQLAlchemy's cache, by the value of every part of an expression of this size,
+    costs as much as running it; and each parameter costs something again in the driver.
+    """
+
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        as_sent = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for name, bind in compiled.binds.items()
+        }
+        self._as_sent = {name: process for name, process in as_sent.items() if process}
+        self._fixed = {
+            name: self._sent(name, value)
+            for name, value in compiled.params.items()
+            if not compiled.binds[name].required
+        }
+        self._asked = frozenset(compiled.params) - set(self._fixed)
+        written = {name: _literal(value) for name, value in self._fixed.items()}
+        self._fixed = {name: value for name, value in self._fixed.items() if not written[name]}
+        self._sql = PLACE.sub(lambda place: written.get(place[1]) or place[0], str(compiled))
+
+    def __call__(self, bound: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The text, and its parameters."""
+        asked = {name: self._sent(name, bound[name]) for name in self._asked}
+        return self._sql, self._fixed | asked
+
+    def _sent(self, name: str, value: Any) -> Any:
+        process = self._as_sent.get(name)
+        return value if process is None else process(value)
+
+
+def _literal(value: Any) -> str:
+    """A constant of the statement as SQL; empty for what is better left a parameter."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    if isinstance(value, str):
+        quoted = value.replace("'", "''").replace("%", "%%")
+        return f"'{quoted}'"
+    return ""
 
 
 def _of(name: str) -> str:

@@ -70,10 +70,20 @@ def move_job(
     return conn.execute(moving).mappings().one_or_none()
 
 
-def moving_job(event: JobEvent, *where: ColumnElement[bool], **values: Any) -> Any:
-    """The statement behind `move_job`, for those who make it a part of a larger one."""
+def moving_job(
+    event: JobEvent, *where: ColumnElement[bool], then: JobEvent | None = None, **values: Any
+) -> Any:
+    """The statement behind `move_job`, for those who make it a part of a larger one.
+
+    `then` is a second step of the same write. Raises ValueError if it cannot follow the first.
+    """
+    to = target(event)
+    if then is not None:
+        if to not in from_states(then):
+            raise ValueError(f"no job can {then} that is {to}")
+        to = target(then)
     guarded = update(jobs).where(among(jobs.c.status, from_states(event)), *where)
-    return guarded.values(status=target(event), **values)
+    return guarded.values(status=to, **values)
 
 
 def move_task(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     Connection,
     Integer,
+    Text,
     and_,
     bindparam,
     case,
@@ -27,11 +28,14 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.engine import RowMapping
 
 from orch import serial_gate, stages
 from orch.ports import Claim
 from orch.serial_gate import Gate
-from orch.store.joined import Joined, Rows
+from orch.store import ledger
+from orch.store.claims import OF_JOB, OF_TASK
+from orch.store.joined import Joined, Part, Rows
 from orch.store.moments import Moment, at, later
 from orch.store.schema import QUEUED, events, jobs, repos, tasks, wakes
 from orch.store.session import is_any_of, lock_repos
@@ -44,6 +48,8 @@ class Claimed:
     claim: Claim
     repo: str
     task_id: int
+    started: RowMapping | None = None
+    """Job and task as `claims.start` answers them, when the look was to start what it claimed."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,25 @@ class Look:
     """Notes written or taken back."""
 
 
+@dataclass(frozen=True)
+class Terms:
+    """How a claim is held: until somebody starts it, or at once by a worker with a free slot."""
+
+    start_deadline: float = 60
+    """Seconds until a claim that nobody started counts as lost."""
+    lease: float = 60
+    """Seconds for which a worker holds what it starts."""
+    worker: bool = False
+    """Whether the claims are started with the same write, by the worker that looks."""
+
+
 def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
     """Queued jobs of the repos bound as `repos` that every clause lets through.
 
     In a serialised repo only the head can pass, so the walk goes from repo to head by index; the
     clauses then decide.
     """
+    only_heads = serial_gate.everything_is_serialised(gate)
     head_only = and_(
         serial_gate.is_serialised(gate, jobs),
         tasks.c.id != serial_gate.head(gate, repos.c.name),
@@ -70,7 +89,7 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
     source = repos.join(jobs, and_(jobs.c.repo == repos.c.name, QUEUED)).join(
         tasks, tasks.c.id == jobs.c.task_id
     )
-    if serial_gate.everything_is_serialised(gate):
+    if only_heads:
         source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
             jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
         )
@@ -81,7 +100,7 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
         .where(
             is_any_of(repos.c.name, "repos"),
             ~head_only,
-            serial_gate.build_claim_clause(gate, now),
+            serial_gate.build_claim_clause(gate, now, of_head=only_heads),
         )
     )
 
@@ -94,22 +113,27 @@ def take(  # noqa: PLR0913 - a claim's terms, told by name
     now: Moment,
     *,
     token: str,
+    worker: str | None = None,
     start_deadline: float = 60,
+    lease: float = 60,
 ) -> Look:
     """Look at these repos, whose locks the caller holds.
 
     No more jobs of an agent are claimed than `slots` says, oldest task first; what is left over, or
-    of an agent missing there, is noted. Raises IntegrityError when the law refuses: somebody wrote
-    a live job without the lock.
+    of an agent missing there, is noted. With a `worker` the claims are started as well: the clauses
+    that a start asks again are among those just asked. Raises IntegrityError when the law refuses:
+    somebody wrote a live job without the lock.
     """
     agents = tuple(sorted(agent for agent, count in slots.items() if count > 0))
-    bound: dict[str, Any] = {"repos": list(names), "token": token}
+    bound: dict[str, Any] = {"repos": list(names), "token": token, "by": worker}
     bound |= {f"slots_{agent}": slots[agent] for agent in agents}
+    terms = Terms(start_deadline, lease, worker is not None)
     claimed, noted, changed = [], set(), 0
-    for row in _look(gate, now, agents, start_deadline).run(conn, bound):
+    for row in _look(gate, now, agents, terms).run(conn, bound):
         if row["what"] == "claimed":
             claim = Claim(row["id"], token, row["agent"])
-            claimed.append(Claimed(claim, row["repo"], row["task_id"]))
+            started = row if terms.worker else None
+            claimed.append(Claimed(claim, row["repo"], row["task_id"], started))
             continue
         changed += 1
         if row["what"] == "noted":
@@ -136,45 +160,49 @@ def claim_next_job(
 
 
 @lru_cache(maxsize=64)
-def _look(gate: Gate, now: Moment, agents: tuple[str, ...], start_deadline: float) -> Joined:
-    def found(_: Rows) -> Any:
-        # Oldest first: the order of task ids, whichever repo they are of.
-        turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
-        is_noted = jobs.c.ready_at.is_not(None).label("is_noted")
-        own = (jobs.c.id, jobs.c.agent, jobs.c.task_id, turn.label("turn"), is_noted)
-        return candidates(gate, now, *own)
-
-    def claimed(rows: Rows) -> Any:
-        within = select(rows["found"].c.id).where(rows["found"].c.turn <= _slots(rows, agents))
-        return (
-            update(jobs)
-            .where(jobs.c.id.in_(within), QUEUED)
-            .values(
-                status="claimed",
-                claim_token=bindparam("token"),
-                claimed_at=at(now),
-                started_at=None,
-                lease_until=later(now, start_deadline),
-                ready_at=None,
-                worker=None,
-                stop_requested=None,
-                serialised=serial_gate.is_serialised(gate, jobs),
-            )
-            .returning(jobs.c.id, jobs.c.agent, jobs.c.repo, jobs.c.task_id)
-        )
-
-    return Joined(
-        _all,
-        found=found,
-        claimed=claimed,
-        admitted=lambda rows: _admitting(rows, now),
-        told=lambda rows: _telling(rows, now),
-        noted=lambda rows: _noting(rows, now, agents),
-        unnoted=_unnoting,
-        unmarked=lambda _: delete(wakes).where(
+def _look(gate: Gate, now: Moment, agents: tuple[str, ...], terms: Terms) -> Joined:
+    parts: dict[str, Part] = {
+        "found": lambda _: _finding(gate, now),
+        "claimed": lambda rows: _claiming(rows, gate, now, agents, terms),
+        "told": lambda rows: _telling(rows, now, terms),
+        "noted": lambda rows: _noting(rows, now, agents),
+        "unnoted": _unnoting,
+    }
+    if stages.ENTRY_AGENT in agents:
+        parts["admitted"] = lambda rows: _admitting(rows, now)
+    if not terms.worker:  # who looks for itself leaves the marks to a dispatcher, who asks more
+        parts["unmarked"] = lambda _: delete(wakes).where(
             is_any_of(wakes.c.repo, "repos"), wakes.c.wake_at <= at(now)
-        ),
+        )
+    return Joined(lambda rows: _all(rows, terms), **parts)
+
+
+def _finding(gate: Gate, now: Moment) -> Any:
+    # Oldest first: the order of task ids, whichever repo they are of.
+    turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
+    is_noted = jobs.c.ready_at.is_not(None).label("is_noted")
+    own = (jobs.c.id, jobs.c.agent, jobs.c.task_id, turn.label("turn"), is_noted)
+    return candidates(gate, now, *own)
+
+
+def _claiming(rows: Rows, gate: Gate, now: Moment, agents: tuple[str, ...], terms: Terms) -> Any:
+    within = select(rows["found"].c.id).where(rows["found"].c.turn <= _slots(rows, agents))
+    held: dict[str, Any] = {"started_at": None, "worker": None}
+    if terms.worker:
+        held = {"started_at": at(now), "worker": bindparam("by")}
+    moving = ledger.moving_job(
+        "claim",
+        jobs.c.id.in_(within),
+        then="start" if terms.worker else None,
+        claim_token=bindparam("token"),
+        claimed_at=at(now),
+        lease_until=later(now, terms.lease if terms.worker else terms.start_deadline),
+        ready_at=None,
+        stop_requested=None,
+        serialised=serial_gate.is_serialised(gate, jobs),
+        **held,
     )
+    return moving.returning(*(jobs.c[name] for name in OF_JOB))
 
 
 def _slots(rows: Rows, agents: tuple[str, ...]) -> Any:
@@ -192,18 +220,19 @@ def _admitting(rows: Rows, now: Moment) -> Any:
     return update(tasks).where(tasks.c.id.in_(entering)).values(admitted_at=at(now))
 
 
-def _telling(rows: Rows, now: Moment) -> Any:
+def _telling(rows: Rows, now: Moment, terms: Terms) -> Any:
+    told = [_event(rows, now, "job.claimed", "queued", "claimed", literal("orch"))]
+    if terms.worker:
+        by = bindparam("by", type_=Text)
+        told.append(_event(rows, now, "job.started", "claimed", "running", by))
+    columns = ["at", "kind", "task_id", "job_id", "repo", "actor", "from_state", "to_state"]
+    return insert(events).from_select(columns, union_all(*told) if terms.worker else told[0])
+
+
+def _event(rows: Rows, now: Moment, kind: str, before: str, after: str, actor: Any) -> Any:
     its = rows["claimed"].c
-    told: dict[str, Any] = {
-        "at": at(now),
-        "kind": literal("job.claimed"),
-        "task_id": its.task_id,
-        "job_id": its.id,
-        "repo": its.repo,
-        "from_state": literal("queued"),
-        "to_state": literal("claimed"),
-    }
-    return insert(events).from_select(list(told), select(*told.values()))
+    about = (its.task_id, its.id, its.repo, actor)
+    return select(at(now), literal(kind), *about, literal(before), literal(after))
 
 
 def _noting(rows: Rows, now: Moment, agents: tuple[str, ...]) -> Any:
@@ -225,17 +254,16 @@ def _unnoting(rows: Rows) -> Any:
     return update(jobs).where(stale).values(ready_at=null()).returning(jobs.c.id)
 
 
-def _all(rows: Rows) -> Any:
-    claimed, noted, unnoted = (rows[name].c for name in ("claimed", "noted", "unnoted"))
-    nothing = (null().label("repo"), null().label("task_id"))
+def _all(rows: Rows, terms: Terms) -> Any:
+    claimed, noted, unnoted = (rows[name] for name in ("claimed", "noted", "unnoted"))
+    own = [column for column in claimed.c if column.name not in ("id", "agent")]
+    of_task = [tasks.c[name].label(f"task:{name}") for name in OF_TASK] if terms.worker else []
+    nothing = [null().label(column.name) for column in (*own, *of_task)]
+    found = select(literal("claimed").label("what"), claimed.c.id, claimed.c.agent, *own, *of_task)
+    if terms.worker:
+        found = found.join_from(claimed, tasks, tasks.c.id == claimed.c.task_id)
     return union_all(
-        select(
-            literal("claimed").label("what"),
-            claimed.id,
-            claimed.agent,
-            claimed.repo,
-            claimed.task_id,
-        ),
-        select(literal("noted"), noted.id, noted.agent, *nothing),
-        select(literal("unnoted"), unnoted.id, null(), *nothing),
+        found,
+        select(literal("noted"), noted.c.id, noted.c.agent, *nothing),
+        select(literal("unnoted"), unnoted.c.id, null().label("agent"), *nothing),
     )

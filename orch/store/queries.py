@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import (
+    Boolean,
     Connection,
     Integer,
-    Text,
     and_,
     bindparam,
     delete,
@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from orch.serial_gate import Gate
 from orch.store import ledger
 from orch.store.claims import overdue
+from orch.store.joined import Joined, Rows
 from orch.store.looks import candidates
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, QUEUED, agents, jobs, repo_freeze, repos, tasks, wakes
@@ -129,36 +130,47 @@ def repos_of_ready_jobs(conn: Connection, slots: dict[str, int]) -> list[str]:
 
 
 def lock_next_repos(conn: Connection, agent: str, own: str, now: Moment) -> list[str]:
-    """Lock where an agent whose job has just ended may go on: in that job's repo, whose lock the
-    caller holds, and where its oldest noted jobs are, unless somebody else looks there.
+    """Lock the repo of a job that ends, waiting for it, and where its agent may go on: the repos of
+    its oldest noted jobs, but for those that somebody else looks at.
 
-    Empty when the agent is suspended.
+    All but the first are such repos; there is none at all when the agent is suspended. The caller
+    must hold no lock: who waits here holds nothing that others wait for.
     """
-    bound = {"agent": agent, "own": own}
-    return list(dict.fromkeys(conn.scalars(_next_repos(now, conn.dialect.name), bound)))
+    rows = _next_repos(now).run(conn, {"its_agent": agent, "its_repo": own})
+    return [row["name"] for row in rows] if all(row["usable"] for row in rows) else []
 
 
 @lru_cache(maxsize=16)
-def _next_repos(now: Moment, dialect: str) -> Any:
+def _next_repos(now: Moment) -> Joined:
+    suspended = exists(
+        select(agents.c.name).where(
+            agents.c.name == bindparam("its_agent"), agents.c.suspended_until > at(now)
+        )
+    )
     oldest = (
         select(jobs.c.repo)
-        .where(QUEUED, jobs.c.ready_at.is_not(None), jobs.c.agent == bindparam("agent"))
+        .where(QUEUED, jobs.c.ready_at.is_not(None), jobs.c.agent == bindparam("its_agent"))
         .order_by(jobs.c.task_id)
         .limit(NEXT_NOTED)
         .subquery()
     )
-    wanted = union_all(select(bindparam("own", type_=Text).label("repo")), select(oldest.c.repo))
-    named = wanted.cte("wanted")
-    suspended = exists(
-        select(agents.c.name).where(
-            agents.c.name == bindparam("agent"), agents.c.suspended_until > at(now)
-        )
+
+    def own(_: Rows) -> Any:
+        mine = select(repos.c.name, (~suspended).label("usable"))
+        return mine.where(repos.c.name == bindparam("its_repo")).with_for_update(key_share=True)
+
+    def others(_: Rows) -> Any:
+        elsewhere = select(repos.c.name, literal(True, Boolean).label("usable"))
+        elsewhere = elsewhere.join_from(oldest, repos, repos.c.name == oldest.c.repo)
+        elsewhere = elsewhere.where(oldest.c.repo != bindparam("its_repo"))
+        return elsewhere.with_for_update(key_share=True, skip_locked=True, of=repos)
+
+    return Joined(
+        # In this order: the own one is waited for while nothing is held.
+        lambda rows: union_all(select(*rows["own"].c), select(*rows["others"].c)),
+        own=own,
+        others=others,
     )
-    found = select(repos.c.name).join_from(named, repos, repos.c.name == named.c.repo)
-    found = found.where(~suspended).order_by(repos.c.name)
-    if dialect == "sqlite":
-        return found
-    return found.with_for_update(key_share=True, skip_locked=True, of=repos)
 
 
 @lru_cache(maxsize=64)
