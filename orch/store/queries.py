@@ -34,8 +34,9 @@ from orch.store.session import is_any_of, is_broken_query
 
 log = structlog.get_logger(__name__)
 
-NEXT_NOTED: Final = 2
-"""How many noted jobs a worker looks at for its next one; the first may be somebody else's."""
+PASSED_OVER: Final = 32
+"""How many of the oldest noted jobs a worker passes over at most, because others look there, on its
+way to the one it looks at: as many as may look at the same time."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,11 @@ def repos_of_ready_jobs(conn: Connection, slots: dict[str, int]) -> list[str]:
 
 
 def lock_next_repos(conn: Connection, agent: str, own: str, now: Moment) -> list[str]:
-    """Lock the repo of a job that ends, waiting for it, and where its agent may go on: the repos of
-    its oldest noted jobs, but for those that somebody else looks at.
+    """Lock the repo of a job that ends, waiting for it, and where its agent may go on: the repo of
+    its oldest noted job that nobody else looks at, which is the second one, if there is one.
 
-    All but the first are such repos; there is none at all when the agent is suspended. The caller
-    must hold no lock: who waits here holds nothing that others wait for.
+    None at all when the agent is suspended. The caller must hold no lock: who waits here holds
+    nothing that others wait for.
     """
     rows = _next_repos(now).run(conn, {"its_agent": agent, "its_repo": own})
     return [row["name"] for row in rows] if all(row["usable"] for row in rows) else []
@@ -148,10 +149,10 @@ def _next_repos(now: Moment) -> Joined:
         )
     )
     oldest = (
-        select(jobs.c.repo)
+        select(jobs.c.repo, jobs.c.task_id)
         .where(QUEUED, jobs.c.ready_at.is_not(None), jobs.c.agent == bindparam("its_agent"))
         .order_by(jobs.c.task_id)
-        .limit(NEXT_NOTED)
+        .limit(PASSED_OVER)
         .subquery()
     )
 
@@ -159,17 +160,18 @@ def _next_repos(now: Moment) -> Joined:
         mine = select(repos.c.name, (~suspended).label("usable"))
         return mine.where(repos.c.name == bindparam("its_repo")).with_for_update(key_share=True)
 
-    def others(_: Rows) -> Any:
+    def other(_: Rows) -> Any:
         elsewhere = select(repos.c.name, literal(True, Boolean).label("usable"))
         elsewhere = elsewhere.join_from(oldest, repos, repos.c.name == oldest.c.repo)
         elsewhere = elsewhere.where(oldest.c.repo != bindparam("its_repo"))
+        elsewhere = elsewhere.order_by(oldest.c.task_id).limit(1)
         return elsewhere.with_for_update(key_share=True, skip_locked=True, of=repos)
 
     return Joined(
         # In this order: the own one is waited for while nothing is held.
-        lambda rows: union_all(select(*rows["own"].c), select(*rows["others"].c)),
+        lambda rows: union_all(select(*rows["own"].c), select(*rows["other"].c)),
         own=own,
-        others=others,
+        other=other,
     )
 
 
