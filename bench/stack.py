@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,20 @@ def running(agent: str) -> Iterator[Stack]:
         with progress(f"workers for {agent}, control worker, beat"):
             wait(lambda: count(store, "SELECT count(*) FROM workers") == 2, 60)
         yield found
+
+
+@contextmanager
+def raw_worker(stack: Stack) -> Iterator[Any]:
+    """A worker of Celery as it comes, with as many slots; its app, whose queue it empties."""
+    from bench.celery_raw import QUEUE, app  # only now: its settings are read on import
+
+    command = [sys.executable, "-m", "celery", "-A", "bench.celery_raw", "worker"]
+    command += ["--concurrency", str(SLOTS), "--loglevel", "ERROR", "--hostname", "raw@%h"]
+    with _process(command, subprocess.DEVNULL):
+        with progress("a worker of Celery as it comes"):
+            app.send_task("raw.noop")
+            wait(lambda: stack.waiting(QUEUE) == 0, 60)
+        yield app
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from orch.store.moments import DATABASE_TIME
 log = structlog.get_logger(__name__)
 app = Celery("orch", config_source="celeryconfig", set_as_current=False)
 
-JOBS_A_MESSAGE = 50
+JOBS_A_MESSAGE = 500
 """How many jobs one message may lead to before the slot is given back to Celery."""
 
 CLOSING, STOPPING = 1, 2
