@@ -171,9 +171,7 @@ def _look(gate: Gate, now: Moment, agents: tuple[str, ...], terms: Terms) -> Joi
     if stages.ENTRY_AGENT in agents:
         parts["admitted"] = lambda rows: _admitting(rows, now)
     if not terms.worker:  # who looks for itself leaves the marks to a dispatcher, who asks more
-        parts["unmarked"] = lambda _: delete(wakes).where(
-            is_any_of(wakes.c.repo, "repos"), wakes.c.wake_at <= at(now)
-        )
+        parts["unmarked"] = lambda _: _unmarking(now)
     return Joined(lambda rows: _all(rows, terms), **parts)
 
 
@@ -252,6 +250,12 @@ def _unnoting(rows: Rows) -> Any:
         jobs.c.id.not_in(select(rows["found"].c.id)),
     )
     return update(jobs).where(stale).values(ready_at=null()).returning(jobs.c.id)
+
+
+def _unmarking(now: Moment) -> Any:
+    # From the repos to their marks: the other way each mark would be held against the whole list.
+    looked_at = select(repos.c.name).where(is_any_of(repos.c.name, "repos"))
+    return delete(wakes).where(wakes.c.repo.in_(looked_at), wakes.c.wake_at <= at(now))
 
 
 def _all(rows: Rows, terms: Terms) -> Any:

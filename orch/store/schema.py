@@ -168,7 +168,13 @@ _index("ix_jobs_queued", _job.repo, _job.task_id, _job.created_at, where=QUEUED)
 _NOTED = QUEUED & _job.ready_at.is_not(None)
 # An agent is always named. To say so keeps the index from those who ask for a repo: PostgreSQL,
 # while its statistics say that nothing is noted, would read all of it for each of them.
-_index("ix_jobs_ready", _job.agent, _job.task_id, where=_NOTED & _job.agent.is_not(None))
+Index(
+    "ix_jobs_ready",
+    _job.agent,
+    _job.task_id,
+    postgresql_where=_NOTED & _job.agent.is_not(None),
+    sqlite_where=_NOTED,
+)
 _index("ix_jobs_ready_repo", _job.repo, _job.id, where=_NOTED)
 Index("ix_jobs_task", _job.task_id, _job.id)
 
