@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orch import clock
+from orch import clock, dispatcher
 from orch.config import Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, JobQueue
@@ -24,11 +25,15 @@ def build_store(settings: Settings) -> Store:
     return Store(settings.store_url)
 
 
-def build_line(settings: Settings, queue: JobQueue, store: Store | None = None) -> Line:
-    """The line on its real store. Raises SchemaMismatch unless the schema is this version's."""
-    store = store or build_store(settings)
+def build_line(settings: Settings, queue: JobQueue, *, looks_itself: bool = False) -> Line:
+    """The line on its real store. Raises SchemaMismatch unless the schema is this version's.
+
+    `looks_itself` is for a process that stays: what it lets start it claims and rings for at once,
+    where one that comes and goes rings the dispatcher.
+    """
+    store = build_store(settings)
     revisions.require_current(store)
-    return Line(
+    line = Line(
         store=store,
         queue=queue,
         now=lambda: DATABASE_TIME,
@@ -36,6 +41,7 @@ def build_line(settings: Settings, queue: JobQueue, store: Store | None = None) 
         gate=build_gate(settings),
         limits=build_limits(settings),
     )
+    return replace(line, opened=dispatcher.look) if looks_itself else line
 
 
 def build_queue(settings: Settings) -> JobQueue:

@@ -60,7 +60,7 @@ def _written(line: Line, run: Callable[[Connection, Line], dict[str, Any]]) -> d
         return line.store.write(lambda conn: run(conn, replace(line, gate=gate)))
 
     answer = evaluated(line.store, line.gate, line.now(), attempt)
-    line.queue.kick()
+    line.opened(line)
     return answer
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -112,7 +113,9 @@ def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look 
     locked = lock_free_repos(conn, list(dict.fromkeys(wanted)))
     if not locked:
         return None
-    found = _take(conn, line, gate, locked, {} if only_note else slots, token)
+    ours = set(locked)
+    read = [mark for mark, name in woken.marks.items() if name in ours]
+    found = _take(conn, line, gate, locked, {} if only_note else slots, token, read)
     # What was claimed leaves nothing new to find, what was noted or not read may.
     return _Look(found.claimed, progress=woken.more or bool(found.changed))
 
@@ -124,11 +127,17 @@ def _slots_for_all(conn: Connection, gate: Gate, slots: dict[str, int], now: Mom
     return all(count == 0 or count >= marks for count in slots.values())
 
 
-def _take(
-    conn: Connection, line: Line, gate: Gate, names: list[str], slots: dict[str, int], token: str
+def _take(  # noqa: PLR0913 - what a look is about
+    conn: Connection,
+    line: Line,
+    gate: Gate,
+    names: list[str],
+    slots: dict[str, int],
+    token: str,
+    marks: list[int] | None = None,
 ) -> looks.Look:
-    deadline = line.limits.start_deadline
-    return looks.take(conn, gate, names, slots, line.now(), token=token, start_deadline=deadline)
+    terms: dict[str, Any] = {"token": token, "start_deadline": line.limits.start_deadline}
+    return looks.take(conn, gate, names, slots, line.now(), marks=marks, **terms)
 
 
 def _one_by_one(line: Line, gate: Gate, token: str) -> _Look:

@@ -39,3 +39,5 @@ class Line:
     new_id: Callable[[], str]
     gate: Gate = field(default_factory=Gate)
     limits: Limits = field(default_factory=Limits)
+    opened: Callable[[Line], object] = lambda line: line.queue.kick()
+    """What a process does when it has opened a gate: ring for a dispatcher, or look itself."""

@@ -80,4 +80,5 @@ class _Server(BaseApplication):
     def load(self) -> Flask:
         """Build the app in the worker, after the fork."""
         logs.configure(self._settings.log_level, self._settings.log_format)
-        return create_app(bootstrap.build_line(self._settings, tasks.queue()), self._settings)
+        line = bootstrap.build_line(self._settings, tasks.queue(), looks_itself=True)
+        return create_app(line, self._settings)

@@ -73,6 +73,8 @@ class Terms:
     """Seconds for which a worker holds what it starts."""
     worker: bool = False
     """Whether the claims are started with the same write, by the worker that looks."""
+    by_mark: bool = False
+    """Whether the marks to take away are told one by one."""
 
 
 def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
@@ -113,6 +115,7 @@ def take(  # noqa: PLR0913 - a claim's terms, told by name
     now: Moment,
     *,
     token: str,
+    marks: Sequence[int] | None = None,
     worker: str | None = None,
     start_deadline: float = 60,
     lease: float = 60,
@@ -121,13 +124,15 @@ def take(  # noqa: PLR0913 - a claim's terms, told by name
 
     No more jobs of an agent are claimed than `slots` says, oldest task first; what is left over, or
     of an agent missing there, is noted. With a `worker` the claims are started as well: the clauses
-    that a start asks again are among those just asked. Raises IntegrityError when the law refuses:
+    that a start asks again are among those just asked. The `marks` are taken away, or when they are
+    not told all that are due of these repos. Raises IntegrityError when the law refuses:
     somebody wrote a live job without the lock.
     """
     agents = tuple(sorted(agent for agent, count in slots.items() if count > 0))
     bound: dict[str, Any] = {"repos": list(names), "token": token, "by": worker}
     bound |= {f"slots_{agent}": slots[agent] for agent in agents}
-    terms = Terms(start_deadline, lease, worker is not None)
+    bound["marks"] = list(marks or ())
+    terms = Terms(start_deadline, lease, worker is not None, marks is not None)
     claimed, noted, changed = [], set(), 0
     for row in _look(gate, now, agents, terms).run(conn, bound):
         if row["what"] == "claimed":
@@ -171,7 +176,7 @@ def _look(gate: Gate, now: Moment, agents: tuple[str, ...], terms: Terms) -> Joi
     if stages.ENTRY_AGENT in agents:
         parts["admitted"] = lambda rows: _admitting(rows, now)
     if not terms.worker:  # who looks for itself leaves the marks to a dispatcher, who asks more
-        parts["unmarked"] = lambda _: _unmarking(now)
+        parts["unmarked"] = lambda _: _unmarking(now, terms)
     return Joined(lambda rows: _all(rows, terms), **parts)
 
 
@@ -252,7 +257,9 @@ def _unnoting(rows: Rows) -> Any:
     return update(jobs).where(stale).values(ready_at=null()).returning(jobs.c.id)
 
 
-def _unmarking(now: Moment) -> Any:
+def _unmarking(now: Moment, terms: Terms) -> Any:
+    if terms.by_mark:
+        return delete(wakes).where(is_any_of(wakes.c.id, "marks"))
     # From the repos to their marks: the other way each mark would be held against the whole list.
     looked_at = select(repos.c.name).where(is_any_of(repos.c.name, "repos"))
     return delete(wakes).where(wakes.c.repo.in_(looked_at), wakes.c.wake_at <= at(now))

@@ -6,6 +6,7 @@ which the edges pass so that leases of several hosts are measured with one clock
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 SQLITE_FORMAT: Final = "%Y-%m-%d %H:%M:%S.%f"
+SQLITE_WIDTH: Final = len("2026-01-01 00:00:00.000000")
 _SQLITE_STRFTIME: Final = "%Y-%m-%d %H:%M:%f000"
 
 
@@ -41,12 +43,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.strftime(SQLITE_FORMAT) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Hands back UTC; a hand-written text without a zone counts as UTC."""
-        if value is None:
-            return None
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any]:
+        """How this type reads: directly, because a page reads hundreds of times."""
+        return _read
+
+
+def _read(value: Any) -> datetime | None:
+    """Hands back UTC; a hand-written text without a zone counts as UTC."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        # What orch wrote has one width, and no zone.
+        value = datetime.fromisoformat(value + "+00:00" if len(value) == SQLITE_WIDTH else value)
+    moment: datetime = value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 class DatabaseTime(FunctionElement[datetime]):

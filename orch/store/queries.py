@@ -88,19 +88,25 @@ def _due(now: Moment) -> Any:
 class Woken:
     """Marked repos, and whether there may be more of them than were read."""
 
-    repos: list[str]
+    marks: dict[int, str]
+    """Id and repo of each mark that was read."""
     more: bool
+
+    @property
+    def repos(self) -> list[str]:
+        """The repos, longest marked first."""
+        return list(dict.fromkeys(self.marks.values()))
 
 
 def woken_repos(conn: Connection, now: Moment, most: int) -> Woken:
     """Repos marked to be looked at by now, longest marked first; at most `most` marks are read."""
-    marks = conn.scalars(_woken(now), {"most": most}).all()
-    return Woken(list(dict.fromkeys(marks)), len(marks) == most)
+    marks = conn.execute(_woken(now), {"most": most + 1}).tuples().all()
+    return Woken(dict(marks[:most]), len(marks) > most)
 
 
 @lru_cache(maxsize=16)
 def _woken(now: Moment) -> Any:
-    marked = select(wakes.c.repo).where(wakes.c.wake_at <= at(now))
+    marked = select(wakes.c.id, wakes.c.repo).where(wakes.c.wake_at <= at(now))
     return marked.order_by(wakes.c.wake_at).limit(bindparam("most", type_=Integer))
 
 

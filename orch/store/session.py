@@ -1,4 +1,4 @@
-"""Transactions on either database. The only file that knows how the two differ."""
+"""Transactions on either database. With `joined.py` all that knows how the two differ."""
 
 from __future__ import annotations
 

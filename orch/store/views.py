@@ -109,13 +109,14 @@ def waiting_rows(
     if len(names) > FEW:
         long = [name for name, count in waiting_counts(conn, names).items() if count > limit]
     rows: list[RowMapping] = []
+    walked: set[str] = set()
     for name in long:
         # A long line is walked by its index, as far as it is shown, and not sorted as a whole.
         bound = {"repo": name, "most": limit}
         first = conn.execute(_first_waiting(gate, now), bound).mappings().all()
         if len(first) == limit:
             rows += first
-    walked = {row["repo"] for row in rows}
+            walked.add(name)
     short = [name for name in names if name not in walked]
     if short:
         rows += conn.execute(_all_waiting(gate, now), {"repos": short}).mappings()

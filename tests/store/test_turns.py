@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
-from orch import dispatcher
+from orch import controls, dispatcher
+from orch.controls import NewTask
+from orch.errors import StoreUnavailable
+from orch.line import Line
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Layers
 from orch.store import looks
-from orch.store.schema import jobs, wakes
+from orch.store.schema import agents, jobs, wakes
 from tests.factories import Rig, ScriptedRunner, dump
 
 A, B = "A-1", "B-2"
@@ -138,3 +142,95 @@ def test_an_unserialised_job_is_no_concern_of_the_law(rig: Rig) -> None:
     rig.workers()
     assert [each.repo for each in rig.tick().claimed] == ["app", "app"]
     assert (rig.job(A)["serialised"], rig.job(B)["serialised"]) == (False, False)
+
+
+# --- a look by whoever opened a gate
+
+
+def looking(rig: Rig) -> Line:
+    """The line of a process that looks itself."""
+    return replace(rig.line, opened=dispatcher.look)
+
+
+def test_a_process_that_stays_claims_what_it_lets_in(rig: Rig) -> None:
+    rig.workers()
+    answer = controls.add_task(looking(rig), NewTask(A, "app"), "ann")
+    assert answer["changed"]
+    assert [claim.agent for claim in rig.queue.take()] == ["analyst"]
+    assert (rig.job(A)["status"], rig.queue.kicked) == ("claimed", 0)
+
+
+def test_nothing_is_claimed_that_cannot_be_sent(rig: Rig) -> None:
+    rig.workers()
+    rig.queue.down = True
+    assert controls.add_task(looking(rig), NewTask(A, "app"), "ann")["changed"]
+    assert rig.job(A)["status"] == "queued"
+    rig.queue.down = False
+    dispatcher.tick(rig.line)
+    assert rig.job(A)["status"] == "claimed"
+
+
+def test_a_look_that_fails_is_left_to_a_dispatcher_and_loses_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("The task store does not answer.")
+
+    rig.workers()
+    with monkeypatch.context() as patch:
+        patch.setattr(looks, "take", away)
+        assert controls.add_task(looking(rig), NewTask(A, "app"), "ann")["changed"]
+    assert (rig.job(A)["status"], rig.queue.kicked) == ("queued", 1)
+    dispatcher.tick(rig.line)
+    assert rig.job(A)["status"] == "claimed"
+
+
+# --- going on in the slot that comes free
+
+
+def test_a_suspended_agent_goes_on_with_nothing(rig: Rig, tmp_path: Path) -> None:
+    rig.workers()
+    for number in (1, 2):
+        rig.task(f"STOP-{number}", stage="deploy")
+    (claimed,) = rig.tick().claimed
+    until = {"suspended_until": rig.clock() + timedelta(hours=1)}
+    rig.store.write(lambda conn: conn.execute(update(agents).values(**until)))
+    assert rig.work_through(claimed.claim, tmp_path, ScriptedRunner(), most=10) == ["advance"]
+    assert rig.job("STOP-2")["status"] == "queued"
+    rig.clock.advance(3601)
+    rig.workers()
+    assert [each.claim.job_id for each in rig.tick().claimed] == [rig.job("STOP-2")["id"]]
+
+
+def test_an_end_is_written_even_when_the_look_behind_it_fails(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.workers()
+    for number in (1, 2):
+        rig.task(f"END-{number}", stage="deploy")
+    (claimed,) = rig.tick().claimed
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("Invalid isoformat string")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(looks, "take", fails)
+        came_to = rig.work_through(claimed.claim, tmp_path, ScriptedRunner(), most=10)
+    assert (came_to, rig.row("END-1")["stage"]) == (["advance"], "done")
+    assert rig.queue.kicked
+    assert [each.claim.job_id for each in dispatcher.tick(rig.line).claimed] == [
+        rig.job("END-2")["id"]
+    ]
+
+
+def test_a_slot_goes_on_with_the_oldest_job_of_its_agent_wherever_it_is(
+    rig: Rig, tmp_path: Path
+) -> None:
+    for item, repo in (("OLD-1", "app"), ("OLD-2", "lib"), ("OLD-3", "app"), ("OLD-4", "lib")):
+        rig.task(item, stage="deploy", repo=repo)
+    rig.workers(slots=1)
+    (claimed,) = rig.tick().claimed
+    runner = ScriptedRunner()
+    rig.work_through(claimed.claim, tmp_path, runner, most=10)
+    seen = [work.work_item_id for work in runner.seen]
+    assert seen == ["OLD-1", "OLD-2", "OLD-3", "OLD-4"]

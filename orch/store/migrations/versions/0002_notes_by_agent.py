@@ -1,6 +1,7 @@
-"""Notes by agent only
+"""Notes by agent
 
-Revision 0002, after 0001: the index of noted jobs is for those who name an agent.
+Revision 0002, after 0001: the index of noted jobs is for those who name an agent, and a task finds
+room on its own page when its place in the line is written.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ def upgrade() -> None:
     """Make the index anew, narrower, where the planner is led astray by the wider one."""
     if op.get_bind().dialect.name == "sqlite":
         return
+    op.execute("ALTER TABLE tasks SET (fillfactor = 50)")
     op.drop_index("ix_jobs_ready", table_name="jobs")
     op.create_index(
         "ix_jobs_ready",
