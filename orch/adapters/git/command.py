@@ -82,7 +82,11 @@ GRACE: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-_FULL: Final = re.compile(r"No space left on device|Disk quota exceeded|File too large", re.I)
+_FULL: Final = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|"
+    rf"died of signal {int(signal.SIGXFSZ)}\b",
+    re.I,
+)
 _REJECTED: Final = re.compile(
     r"\[(?:remote )?rejected\]|hook declined|protected branch|transport '.*' not allowed|fsck", re.I
 )

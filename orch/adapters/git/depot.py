@@ -114,6 +114,8 @@ class Depot:
 
     def resolve(self, name: str) -> str:
         """The commit of that name; empty when there is none."""
+        if not name:
+            return ""
         asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return self.git(*asked, ask=Ask(ok=(0, 1))).line
 

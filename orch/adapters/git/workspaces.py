@@ -43,8 +43,10 @@ class GitWorkspaces:
             depot.take_over(work_item, turn)
             desk = Desk(depot, self._folders, work_item)
             notes = depot.notes(work_item)
-            if fresh or not desk.whole or "base" not in notes:
+            if fresh or not desk.whole:
                 self._make(depot, desk, {**notes, "known": known}, fresh=fresh)
+            elif "base" not in notes:
+                self._adopt(depot, desk, {"known": known})
             desk.repair()
             base = depot.notes(work_item)["base"]
             filled = replace(remote, default_branch=depot.default_branch())
@@ -155,6 +157,21 @@ class GitWorkspaces:
         desk.make(topic, head, (f"refs/remotes/origin/{heads.default}", tip))
         kept = {"base": base, "seen": head, "offered": heads.topic, "offering": "", "rebasing": ""}
         depot.note(desk.work_item, kept)
+
+    def _adopt(self, depot: Depot, desk: Desk, notes: dict[str, str]) -> None:
+        """Learn anew of a workspace that outlived what the depot knew of it; else make it anew."""
+        topic = topic_of(desk.work_item)
+        heads, tip = self._depots.fetch(depot, topic)
+        try:
+            desk.repair()
+            head = desk.look().sha
+            base = depot.merge_base(head, tip)
+        except (GitMissing, GitRefused):
+            self._make(depot, desk, notes, fresh=True)
+            return
+        if not depot.resolve(heads.topic) or not depot.descends(head, heads.topic):
+            _insist_topic_is_ours(heads.topic, topic, notes)
+        depot.note(desk.work_item, {"base": base, "offered": heads.topic})
 
     def _insist_nothing_is_lost(self, depot: Depot, desk: Desk, notes: dict[str, str]) -> None:
         if not desk.whole:
