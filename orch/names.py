@@ -28,6 +28,8 @@ _ODD: Final = re.compile(r"\.\.|\.$|\.lock$", re.IGNORECASE)
 _RESERVED: Final = frozenset({"con", "prn", "aux", "nul", ".git"})
 # Everything that could break a line of a log or change how a terminal shows it.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# What makes a text read in another order than it is written.
+_TURNING: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 REASON_LIMIT: Final = 500
 TITLE_LIMIT: Final = 255
@@ -42,7 +44,7 @@ def shown(value: object) -> str:
 
 def cleaned(value: str, limit: int = TITLE_LIMIT) -> str:
     """A text of anybody's as one bounded line without control characters."""
-    return " ".join(_CONTROL.sub(" ", value).split())[:limit]
+    return " ".join(_TURNING.sub("", _CONTROL.sub(" ", value)).split())[:limit].rstrip()
 
 
 def work_item(value: object) -> str:

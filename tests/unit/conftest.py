@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.git_bench import GitBench, make_template
+from tests.git_bench import GitBench, make_template
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from orch.errors import (
     GitUnreachable,
 )
 from orch.ports import Remote
-from tests.unit.git_bench import GitBench, runs
+from tests.git_bench import GitBench, runs
 
 WaitUntil = Callable[..., object]
 

@@ -18,7 +18,7 @@ from orch.errors import (
     GitUnreachable,
 )
 from orch.ports import Cut, Remote, Turn
-from tests.unit.git_bench import FIRST, TURN, GitBench, commit, git, make_template
+from tests.git_bench import FIRST, TURN, GitBench, commit, git, make_template
 
 LATER = Turn(2, "second")
 
