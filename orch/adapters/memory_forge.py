@@ -23,7 +23,7 @@ class MemoryForge:
         """While true the remote is away."""
         self.refuses = False
         """While true the remote takes no push."""
-        self.before_push: Callable[[], None] | None = None
+        self.before_push: Callable[[], object] | None = None
         """Called once, right before the next push."""
         self.branches[default] = self.commit()
 

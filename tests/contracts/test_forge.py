@@ -9,6 +9,8 @@ from typing import Protocol
 
 import pytest
 
+from orch.adapters.git.command import PLAIN, Access, Ask, GitCommand, Output, Place
+from orch.adapters.git.forge import PlainForge
 from orch.adapters.memory_forge import MemoryForge
 from orch.errors import (
     GitFenced,
@@ -79,7 +81,7 @@ class MemoryWorld:
             del self.forge.branches[branch]
 
     def before_push(self, act: Callable[[], object]) -> None:
-        self.forge.before_push = lambda: act() and None
+        self.forge.before_push = act
 
     def go_down(self) -> None:
         self.forge.down = True
@@ -89,6 +91,20 @@ class MemoryWorld:
 
     def refuse(self) -> None:
         self.forge.refuses = True
+
+
+class ActingCommand(GitCommand):
+    """A git right before whose first push something else happens."""
+
+    def __init__(self, access: Access, act: Callable[[], object]) -> None:
+        super().__init__(access)
+        self.act: Callable[[], object] | None = act
+
+    def run(self, place: Place, *arguments: str, ask: Ask = PLAIN) -> Output:
+        if arguments[0] == "push" and self.act is not None:
+            act, self.act = self.act, None
+            act()
+        return super().run(place, *arguments, ask=ask)
 
 
 class PlainWorld:
@@ -127,15 +143,7 @@ class PlainWorld:
         git(self.bench.bare, *how)
 
     def before_push(self, act: Callable[[], object]) -> None:
-        run = self.bench.command.run
-
-        def acting(place, *arguments, **rest):  # type: ignore[no-untyped-def]
-            if arguments[0] == "push":
-                self.bench.command.run = run  # type: ignore[method-assign]
-                act()
-            return run(place, *arguments, **rest)
-
-        self.bench.command.run = acting  # type: ignore[method-assign]
+        self.forge = PlainForge(ActingCommand(self.bench.access, act), self.bench.data)
 
     def go_down(self) -> None:
         self.bench.bare.rename(self.bench.bare.with_name("away"))

@@ -140,6 +140,24 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk(tmp_path: Path) -> None:
         GitCommand(program=stand_in(tmp_path, script)).run(Place(tmp_path / ".git"), "fetch")
 
 
+def test_an_ended_git_is_not_waited_for_while_another_holds_its_output(tmp_path: Path) -> None:
+    script = f"setsid sleep 600 & echo $! > {tmp_path}/straggler; echo done"
+    begun = time.monotonic()
+    said = GitCommand(program=stand_in(tmp_path, script)).run(Place(tmp_path / ".git"), "push")
+    os.kill(int((tmp_path / "straggler").read_text()), signal.SIGKILL)
+    assert said.line == "done"
+    assert time.monotonic() - begun < 30
+
+
+def test_a_git_that_is_too_old_is_told_from_one_that_will_do(tmp_path: Path) -> None:
+    assert GitCommand().insist_on_version()
+    for said in ("git version 2.37.9", "git version 1.9", "gitoxide"):
+        with pytest.raises(GitError, match=r"orch needs git 2\.38 or later"):
+            GitCommand(program=stand_in(tmp_path, f"echo {said}")).insist_on_version()
+    newer = GitCommand(program=stand_in(tmp_path, "echo git version 3.1.0.windows"))
+    assert newer.insist_on_version() == "3.1.0.windows"
+
+
 def test_a_remote_that_says_nothing_is_given_up(bench: GitBench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

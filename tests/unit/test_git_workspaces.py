@@ -211,6 +211,23 @@ def test_a_commit_that_main_has_already_is_left_out(bench: GitBench) -> None:
     assert bench.workspaces.inspect(cut).empty
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_was_taken_out_of_main_does_not_return(bench: GitBench, goes_on: bool) -> None:
+    before = bench.at("main")
+    bench.somebody_pushes({"secret": "1"})
+    cut = bench.cut()
+    commit(cut.path, {"a": "1"})
+    git(bench.person, "reset", "-q", "--hard", before)
+    if goes_on:
+        commit(bench.person, {"b": "1"})
+    git(bench.person, "push", "-q", "--force", "origin", "HEAD:main")
+    rebased = bench.workspaces.rebase(cut)
+    assert (rebased.base_sha, rebased.moved) == (bench.at("main"), True)
+    tree = bench.workspaces.inspect(cut)
+    assert (tree.changed, tree.commits, tree.dirty) == (("a",), 1, ())
+    assert not (cut.path / "secret").exists()
+
+
 def test_a_conflict_names_files_and_hunks_and_changes_nothing(bench: GitBench) -> None:
     cut = bench.cut()
     commit(cut.path, {"fine": "1"})

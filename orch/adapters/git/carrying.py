@@ -19,14 +19,14 @@ FILES_LIMIT: Final = 50
 """Conflicting files that are shown."""
 
 
-def carry_over(depot: Depot, head: str, onto: str) -> str:
-    """The head of the same commits on another base, those left out that change nothing there.
+def carry_over(depot: Depot, base: str, head: str, onto: str) -> str:
+    """The head of the commits since `base` on another one, without those that change nothing there.
 
     Raises GitConflict with `files` and `hunks`; nothing was changed then.
     """
-    listed = depot.git("rev-list", "--reverse", "--topo-order", f"{onto}..{head}").line.split()
+    listed = depot.git("rev-list", "--reverse", "--topo-order", head, f"^{base}", f"^{onto}")
     committer = depot.git("var", "GIT_COMMITTER_IDENT").line
-    for commit in listed:
+    for commit in listed.line.split():
         onto = _carry(depot, commit, onto, committer)
     return onto
 

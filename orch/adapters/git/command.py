@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final, cast
 
+from orch.adapters.git.folders import disk_errors
 from orch.errors import (
     GitBroken,
     GitDiskFull,
@@ -79,6 +80,10 @@ OUTPUT_LIMIT: Final = 64 * 1024 * 1024
 ERROR_LIMIT: Final = 64 * 1024
 GRACE: Final = 2.0
 """Seconds in which a stopped git may remove its lock files before it is killed."""
+STRAGGLER: Final = 1.0
+"""Seconds without output after which an ended git is not waited for, whoever holds its pipes."""
+OLDEST: Final = (2, 38)
+"""The first git that merges trees without a checkout."""
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -179,12 +184,10 @@ class GitCommand:
         access = self._access
         patience = access.network_timeout if ask.remote else access.local_timeout
         with tempfile.TemporaryFile() as stdin:
-            try:
+            with disk_errors("Git could not be started"):
                 stdin.write(ask.stdin)
                 stdin.seek(0)
                 process = self._start(place, arguments, stdin, remote=ask.remote)
-            except OSError as error:
-                raise GitError(f"Git could not be started: {error}.") from error
             with process:
                 said = _Said(ask.limit or OUTPUT_LIMIT)
                 try:
@@ -199,6 +202,17 @@ class GitCommand:
         if process.returncode not in ask.ok and not said.truncated:
             raise self._failure(verb, process.returncode, said.err, remote=ask.remote)
         return Output(process.returncode, said.out, said.truncated)
+
+    def insist_on_version(self) -> str:
+        """The version of git. Raises GitError when it is too old for orch."""
+        said = self.run(Place(Path("/.git")), "--version").line
+        found = re.search(r"(\d+)\.(\d+)[\w.]*", said)
+        if found is None or (int(found[1]), int(found[2])) < OLDEST:
+            raise GitError(
+                f"orch needs git {OLDEST[0]}.{OLDEST[1]} or later; this is {said!r}.",
+                suggested_fix="Install a newer git.",
+            )
+        return found[0]
 
     def _start(
         self, place: Place, arguments: tuple[str, ...], stdin: IO[bytes], *, remote: bool
@@ -243,39 +257,54 @@ class _Said:
     """Reads what a process prints, up to a limit and a deadline."""
 
     def __init__(self, limit: int) -> None:
-        self.out = b""
         self.err = b""
-        self.truncated = False
-        self._limit = limit
+        self._parts: list[bytes] = []
+        self._left = limit
+
+    @property
+    def out(self) -> bytes:
+        """What was printed, up to the limit."""
+        whole = b"".join(self._parts)
+        return whole[: self._left] if self._left < 0 else whole
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there was more than the limit."""
+        return self._left < 0
 
     def read(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
         """Read to the end, or to the limit; False when the deadline came first."""
-        parts: list[bytes] = []
-        size = 0
         with selectors.DefaultSelector() as ready:
-            ready.register(cast(IO[bytes], process.stdout), selectors.EVENT_READ, parts)
-            ready.register(cast(IO[bytes], process.stderr), selectors.EVENT_READ)
+            ready.register(cast(IO[bytes], process.stdout), selectors.EVENT_READ, self._to_out)
+            ready.register(cast(IO[bytes], process.stderr), selectors.EVENT_READ, self._to_err)
             while ready.get_map() and not self.truncated:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                for key, _ in ready.select(left):
+                come = ready.select(min(left, STRAGGLER))
+                if not come and process.poll() is not None:
+                    break  # git has ended: what still holds its output is none of it
+                for key, _ in come:
                     chunk = os.read(key.fd, 64 * 1024)
+                    key.data(chunk)
                     if not chunk:
                         ready.unregister(key.fileobj)
-                    elif key.data is None:
-                        self.err = (self.err + chunk)[-ERROR_LIMIT:]
-                    else:
-                        parts.append(chunk)
-                        size += len(chunk)
-                        self.truncated = size > self._limit
-        self.out = b"".join(parts)[: self._limit]
-        if not self.truncated:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                return False
-        return True
+        return self.truncated or _ends(process, deadline)
+
+    def _to_out(self, chunk: bytes) -> None:
+        self._parts.append(chunk)
+        self._left -= len(chunk)
+
+    def _to_err(self, chunk: bytes) -> None:
+        self.err = (self.err + chunk)[-ERROR_LIMIT:]
+
+
+def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -81,10 +81,12 @@ class GitWorkspaces:
             depot.insist(cut.work_item, cut.turn)
             head = _landable(depot, desk, cut)
             heads, tip = self._depots.fetch(depot)
-            if depot.descends(head, tip):
+            base = depot.notes(cut.work_item).get("base", cut.base_sha)
+            # A main that was set back is a move as well: what was taken out of it must not return.
+            if depot.descends(head, tip) and depot.descends(tip, base):
                 depot.note(cut.work_item, {"base": tip})
                 return Rebased(tip, head, moved=False)
-            new = carry_over(depot, head, tip)
+            new = carry_over(depot, base, head, tip)
             desk.move_to(new, heads.default, tip)
             depot.note(cut.work_item, {"base": tip})
             return Rebased(tip, new, moved=True)
