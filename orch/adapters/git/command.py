@@ -15,23 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Final, cast
 
+from orch.adapters.git.failures import failure
 from orch.adapters.git.folders import disk_errors
-from orch.errors import (
-    GitBroken,
-    GitDiskFull,
-    GitError,
-    GitRefused,
-    GitTimeout,
-    GitUnreachable,
-)
-from orch.qg.verdict import storable
+from orch.errors import GitError, GitTimeout
 
 CONFIG: Final = {
     "advice.detachedHead": "false",
@@ -80,28 +73,14 @@ OUTPUT_LIMIT: Final = 64 * 1024 * 1024
 ERROR_LIMIT: Final = 64 * 1024
 GRACE: Final = 2.0
 """Seconds in which a stopped git may remove its lock files before it is killed."""
+SHORTEST_SECRET: Final = 4
+"""Shorter values are not masked: that would hide nothing and spoil every message."""
 STRAGGLER: Final = 1.0
 """Seconds without output after which an ended git is not waited for, whoever holds its pipes."""
 OLDEST: Final = (2, 38)
 """The first git that merges trees without a checkout."""
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-_FULL: Final = re.compile(
-    r"No space left on device|Disk quota exceeded|File too large|"
-    rf"died of signal {int(signal.SIGXFSZ)}\b",
-    re.I,
-)
-_REJECTED: Final = re.compile(
-    r"\[(?:remote )?rejected\]|hook declined|protected branch|transport '.*' not allowed|fsck", re.I
-)
-_BROKEN: Final = re.compile(
-    r"fatal: not a git repository|bad object|(?:loose object|object file|packfile|index file).*"
-    r"(?:corrupt|empty|cannot be|smaller|too small|bad)|inflate:|garbage at end of loose object|"
-    r"missing (?:blob|tree|commit|object)|unable to (?:read|find|parse)|could not parse|"
-    r"does not match index|unresolved delta|index uses|bad (?:index|tree|signature)|"
-    r"failed to read (?:object|delta)|is corrupt|(?:sha1|hash) mismatch|Could not read [0-9a-f]{40}"
-)
 
 
 @dataclass(frozen=True)
@@ -200,7 +179,8 @@ class GitCommand:
         if said.truncated and not ask.limit:
             raise GitError(f"`git {verb}` printed more than {OUTPUT_LIMIT} bytes.")
         if process.returncode not in ask.ok and not said.truncated:
-            raise self._failure(verb, process.returncode, said.err, remote=ask.remote)
+            text = self._masked(said.err)
+            raise failure(verb, process.returncode, text, remote=ask.remote)
         return Output(process.returncode, said.out, said.truncated)
 
     def insist_on_version(self) -> str:
@@ -232,25 +212,15 @@ class GitCommand:
             env=env,
             start_new_session=True,
             pass_fds=() if place.lock is None else (place.lock,),
-            # A killed worker takes its git along; what git started ends with git's pipes.
-            preexec_fn=None if _libc is None else partial(_die_with_parent, os.getpid()),
+            preexec_fn=_tied() if remote else None,
         )
 
-    def _failure(self, verb: str, code: int, said: bytes, *, remote: bool) -> GitError:
+    def _masked(self, said: bytes) -> str:
+        """What git said, without the credentials it was given."""
         text = said.decode("utf-8", "backslashreplace")
         for secret in (*self._access.config.values(), *self._access.env.values()):
-            text = text.replace(secret, "***") if len(secret) >= 4 else text
-        words = storable(" ".join(text.split()))[-1000:] or f"exit code {code}"
-        if _FULL.search(text) or code == -signal.SIGXFSZ:
-            return GitDiskFull(f"The disk is full or a limit is reached (`git {verb}`: {words}).")
-        if _REJECTED.search(text):
-            return GitRefused(f"It was refused (`git {verb}`: {words}).")
-        here = re.sub(r"^remote: .*$", "", text, flags=re.MULTILINE)  # theirs is not for us to mend
-        if _BROKEN.search(here):
-            return GitBroken(f"A repository on disk is damaged (`git {verb}`: {words}).")
-        if remote:
-            return GitUnreachable(f"The remote cannot be used (`git {verb}`: {words}).")
-        return GitError(f"Git failed (`git {verb}`: {words}).")
+            text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
+        return text
 
 
 class _Said:
@@ -317,6 +287,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(GRACE)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _tied() -> Callable[[], None] | None:
+    """What makes a command that may hang end with its worker; what it started ends with its pipes.
+
+    A local command ends by itself, keeps the lock until then, and starts four times as fast.
+    """
+    return None if _libc is None else partial(_die_with_parent, os.getpid())
 
 
 def _die_with_parent(parent: int) -> None:
