@@ -11,7 +11,7 @@ import pytest
 
 from orch.adapters.git.command import PLAIN, Access, Ask, GitCommand, Output, Place
 from orch.adapters.git.forge import PlainForge
-from orch.adapters.memory_forge import MemoryForge
+from orch.adapters.memory_git import MemoryForge
 from orch.errors import (
     GitFenced,
     GitMissing,

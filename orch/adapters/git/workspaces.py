@@ -180,24 +180,23 @@ class GitWorkspaces:
             if is_folder(desk.path) and any(desk.path.iterdir()):
                 raise GitRefused(f"{desk.path} holds files, but no repository that can be read.")
             return
-        head, base = desk.look().sha, notes.get("base", "")
+        head, base, offered = desk.look().sha, notes.get("base"), notes.get("offered")
+        dirty = paths_shown([path for paths in desk.dirty(head) for path in paths])
+        if not dirty and (head == base or (offered and depot.descends(offered, head))):
+            return
         _, tip = self._depots.fetch(depot)
         if head != base and depot.descends(tip, head):
             return  # landed: whatever else lies about was not asked for
-        dirty = paths_shown([path for paths in desk.dirty(head) for path in paths])
         if dirty:
             raise GitRefused(
                 f"The workspace of {desk.work_item} holds {len(dirty)} uncommitted changes, "
                 f"{dirty[0]!r} first.",
                 suggested_fix="Commit them, or discard the workspace by force.",
             )
-        offered = notes.get("offered")
-        if head != base and not (offered and depot.descends(offered, head)):
-            raise GitRefused(
-                f"The workspace of {desk.work_item} holds commits that are neither landed nor "
-                "offered.",
-                suggested_fix="Offer or land them, or discard the workspace by force.",
-            )
+        raise GitRefused(
+            f"The workspace of {desk.work_item} holds commits that are neither landed nor offered.",
+            suggested_fix="Offer or land them, or discard the workspace by force.",
+        )
 
 
 def _landable(depot: Depot, desk: Desk, cut: Cut) -> str:
