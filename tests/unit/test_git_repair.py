@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orch.adapters.git.desk import Desk
 from orch.errors import GitDiskFull, GitError
 from orch.ports import Turn
 from tests.git_bench import TURN, GitBench, commit, git, runs
@@ -96,6 +98,28 @@ def test_a_rebase_cut_short_is_finished_by_the_next_cut(
     tree = bench.workspaces.inspect(again)
     assert (tree.commits, tree.changed, tree.dirty) == (1, ("a",), ())
     assert git(cut.path, "status", "--porcelain") == ""
+
+
+def test_a_fresh_cut_that_was_cut_short_is_understood_by_the_next(
+    bench: GitBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = bench.cut()
+    commit(cut.path, {"a": "1"})
+    bench.workspaces.inspect(cut)
+    newest = bench.somebody_pushes({"b": "1"})
+    make = Desk.make
+
+    def make_and_die(*arguments: Any) -> None:
+        make(*arguments)
+        _raise(KeyboardInterrupt())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Desk, "make", make_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.workspaces.cut(bench.remote, "ACME-1", LATER, fresh=True)
+    again = bench.cut(turn=LATER)
+    tree = bench.workspaces.inspect(again)
+    assert (again.base_sha, tree.head_sha, tree.commits) == (newest, newest, 0)
 
 
 def _raise(error: BaseException) -> None:

@@ -42,11 +42,11 @@ class GitWorkspaces:
         with self._depots.open(remote) as depot:
             depot.take_over(work_item, turn)
             desk = Desk(depot, self._folders, work_item)
-            notes = depot.notes(work_item)
+            notes = {**depot.notes(work_item), "known": known}
             if fresh or not desk.whole:
-                self._make(depot, desk, {**notes, "known": known}, fresh=fresh)
+                self._make(depot, desk, notes, fresh=fresh)
             elif "base" not in notes:
-                self._adopt(depot, desk, {"known": known})
+                self._adopt(depot, desk, notes)
             desk.repair()
             base = depot.notes(work_item)["base"]
             filled = replace(remote, default_branch=depot.default_branch())
@@ -156,8 +156,10 @@ class GitWorkspaces:
             base = notes.get("base") or depot.merge_base(head, tip)
         if notes.get("seen") and notes.get("base") and not fresh:
             head, base = notes["seen"], notes["base"]
+        # Who dies in between leaves no base, so that the next one looks for it: see `_adopt`.
+        depot.note(desk.work_item, {"base": "", "rebasing": ""})
         desk.make(topic, head, (f"refs/remotes/origin/{heads.default}", tip))
-        kept = {"base": base, "seen": head, "offered": heads.topic, "offering": "", "rebasing": ""}
+        kept = {"base": base, "seen": head, "offered": heads.topic, "offering": ""}
         depot.note(desk.work_item, kept)
 
     def _adopt(self, depot: Depot, desk: Desk, notes: dict[str, str]) -> None:
