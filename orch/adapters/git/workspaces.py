@@ -112,6 +112,7 @@ class GitWorkspaces:
             notes = depot.notes(cut.work_item)
             path = self._folders.workspace(cut.remote.repo, cut.work_item)
             if not notes and not os.path.lexists(path):
+                depot.forget(cut.work_item)  # a cut that never came about leaves its turn
                 return False
             depot.take_over(cut.work_item, cut.turn)
             desk = Desk(depot, self._folders, cut.work_item)
