@@ -215,11 +215,10 @@ def test_nothing_a_workspace_configures_is_executed(bench: GitBench, tmp_path: P
     assert (tmp_path / "ran").exists()  # whoever believes a workspace does run it
 
 
-def test_a_depot_somebody_wrote_to_executes_next_to_nothing(
-    bench: GitBench, tmp_path: Path
-) -> None:
+def test_a_depot_somebody_wrote_to_executes_nothing(bench: GitBench, tmp_path: Path) -> None:
     cut = bench.cut()
-    commit(cut.path, {"README": FIRST + "four\n"})
+    kinds = "* filter=trap diff=trap merge=trap\n"
+    commit(cut.path, {".gitattributes": kinds, "README": FIRST + "four\n"})
     traps(bench.depot, tmp_path / "ran")
     bench.somebody_pushes({"README": "zero\n" + FIRST})
     rebased = bench.workspaces.rebase(cut)

@@ -33,6 +33,8 @@ from orch.ports import Remote, Turn
 
 log = structlog.get_logger(__name__)
 
+CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+SHA256: Final = "[extensions]\n\tobjectformat = sha256\n"
 SHA256_DIGITS: Final = 64
 DAMAGED: Final = "orch-damaged"
 """A file that says: make this depot anew before anything else is done with it."""
@@ -210,6 +212,7 @@ class Depots:
                 self._make(depot)
             else:
                 clear_locks(path)
+                _seal(path)
             try:
                 yield depot
             except GitBroken:
@@ -266,6 +269,18 @@ def _save(source: Path, fresh: Depot) -> None:
         fresh.git(*FETCH, "--end-of-options", str(source), "+refs/orch/*:refs/orch/*")
     except GitError as error:
         log.warning("depot.not_saved", repo=fresh.remote.repo, error=error.message)
+
+
+def _seal(path: Path) -> None:
+    """Put the configuration back to what it is to be: nobody else has a word in it."""
+    config = path / "config"
+    with disk_errors(f"{config} cannot be read"):
+        found = config.read_bytes() if config.is_file() else b""
+    wanted = CONFIG
+    if b"sha256" in found:
+        wanted = CONFIG.replace("version = 0", "version = 1") + SHA256
+    if found != wanted.encode():
+        write_anew(config, wanted.encode())
 
 
 def _whole(path: Path) -> bool:
