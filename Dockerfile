@@ -10,6 +10,9 @@ COPY web web
 RUN /usr/local/orch/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
+    && rm -rf /var/lib/apt/lists/*
 # Agents run with this user's rights: none beyond its own folder.
 RUN useradd --system --uid 10001 --create-home --shell /usr/sbin/nologin orch \
     && install -d -o orch -g orch /var/lib/orch

@@ -118,6 +118,76 @@ class AgentError(OrchError):
     fix = "Check the agent's `command` in orch.toml."
 
 
+class GitError(OrchError):
+    """Git could not do what was asked."""
+
+    code = "git_error"
+    fix = "The message ends with git's own words; look at the repo's remote and the data folder."
+
+
+class GitTimeout(GitError):
+    """Git did not end in its time and was stopped."""
+
+    code = "git_timeout"
+    fix = "Nothing to do at first, it is tried again; if it stays, check the way to the remote."
+
+
+class GitDiskFull(GitError):
+    """The disk on which orch keeps its repositories is full."""
+
+    code = "git_disk_full"
+    fix = "Make room on the volume of ORCH_DATA_DIR; discarding workspaces of ended tasks helps."
+
+
+class GitUnreachable(GitError):
+    """The repo's remote does not answer, or refuses orch's credentials."""
+
+    code = "git_unreachable"
+    fix = "Check the remote's address and orch's access to it: `orch repo check`."
+
+
+class GitBroken(GitError):
+    """A repository that orch keeps on disk is damaged."""
+
+    code = "git_broken"
+    fix = "orch makes it anew by itself; if that fails too, check the disk."
+
+
+class GitMissing(GitError):
+    """Something that orch expects in git is not there."""
+
+    code = "git_missing"
+    fix = "Look who removed it; cancel the task, or put it back and resume the task."
+
+
+class GitRefused(GitError):
+    """Git was not asked, because the result would not be sound, or the remote said no."""
+
+    code = "git_refused"
+    fix = "Put right what the message names, then retry the task."
+
+
+class GitFenced(GitRefused):
+    """A later turn has taken over this task's workspace."""
+
+    code = "git_fenced"
+    fix = "Nothing to do: the later turn carries on."
+
+
+class GitMoved(GitError):
+    """A branch is not where it was expected: somebody pushed meanwhile."""
+
+    code = "git_moved"
+    fix = "Nothing to do: the work is rebased and tested again."
+
+
+class GitConflict(GitError):
+    """The task's commits cannot be carried over to the default branch as it is now."""
+
+    code = "git_conflict"
+    fix = "The developer gets the conflicting hunks; nobody else has to do anything."
+
+
 class Unauthorised(OrchError):
     """No valid token came with the request."""
 

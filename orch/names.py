@@ -14,12 +14,22 @@ from orch.errors import BadInput
 _WORK_ITEM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _REPO: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})?\Z")
 _REPO_GLOB: Final = re.compile(r"[A-Za-z0-9._*?/-]{1,200}\Z")
+_SHA: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*\Z")
+# https://host/path, ssh://user@host/path, user@host:path, file:///path, /path; never a password.
+_REMOTE: Final = re.compile(
+    r"(?:https?://[A-Za-z0-9.:\[\]-]+/|ssh://(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*/"
+    r"|[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)|file:///|/)[^\x00-\x20\x7f]*\Z",
+    re.ASCII,
+)
 _AGENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 # Text that git refuses in a ref, or that means something to it.
 _ODD: Final = re.compile(r"\.\.|\.$|\.lock$", re.IGNORECASE)
 _RESERVED: Final = frozenset({"con", "prn", "aux", "nul", ".git"})
 # Everything that could break a line of a log or change how a terminal shows it.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# What makes a text read in another order than it is written.
+_TURNING: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 REASON_LIMIT: Final = 500
 TITLE_LIMIT: Final = 255
@@ -30,6 +40,11 @@ def shown(value: object) -> str:
     """A value as it may stand in a message: short, and on one line."""
     text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value)).replace("\n", " ")
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def cleaned(value: str, limit: int = TITLE_LIMIT) -> str:
+    """A text of anybody's as one bounded line without control characters."""
+    return " ".join(_TURNING.sub("", _CONTROL.sub(" ", value)).split())[:limit].rstrip()
 
 
 def work_item(value: object) -> str:
@@ -74,6 +89,45 @@ def agent(value: object) -> str:
     if isinstance(value, str) and _AGENT.match(value):
         return value
     raise BadInput(f"“{shown(value)}” is not an agent's name.", field="agent")
+
+
+def sha(value: object) -> str:
+    """The full name of a commit: 40 or 64 hexadecimal digits, in lower case. Raises BadInput."""
+    if isinstance(value, str) and _SHA.match(value):
+        return value
+    raise BadInput(f"“{shown(value)}” is not the full name of a commit.", field="sha")
+
+
+def branch(value: object) -> str:
+    """A branch without `refs/heads/`. Raises BadInput."""
+    if isinstance(value, str) and len(value) <= 200 and _BRANCH.match(value):
+        parts = value.split("/")
+        if value != "HEAD" and parts[0] != "refs" and not any(_ODD.search(part) for part in parts):
+            return value
+    raise BadInput(
+        f"“{shown(value)}” is not the name of a branch.",
+        suggested_fix="Use letters, digits, dots, dashes and slashes: main, release/2.",
+        field="branch",
+    )
+
+
+def remote_url(value: object) -> str:
+    """Where a repo's remote is: an https, ssh or file URL, `user@host:path`, or an absolute path.
+
+    It holds no password: those go into settings that are never shown. Raises BadInput.
+    """
+    if isinstance(value, str) and len(value) <= 500 and _REMOTE.match(value):
+        return value
+    raise BadInput(
+        f"“{shown(_without_login(value))}” is not the address of a git remote.",
+        suggested_fix="Use https://host/path, ssh://git@host/path or an absolute path, "
+        "without a password.",
+        field="remote",
+    )
+
+
+def _without_login(value: object) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", str(value))
 
 
 def text(value: object, field: str, limit: int = TEXT_LIMIT) -> str:

@@ -178,3 +178,67 @@ def test_what_is_shown_in_a_message_is_short_and_on_one_line(value: str) -> None
     shown = names.shown(value)
     assert len(shown) <= 80
     assert shown.isprintable() or not set(shown) & set("\n\r\x1b\x00\x85\u2028\u2029")
+
+
+SHA = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.mark.parametrize("value", [SHA, "0" * 40, "a" * 64])
+def test_full_names_of_commits_pass(value: str) -> None:
+    assert names.sha(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", [*HOSTILE, "main", SHA[:39], SHA + "0", SHA.upper(), SHA + "\n", "main;id", "-" * 40]
+)
+def test_other_names_of_commits_do_not(value: object) -> None:
+    with pytest.raises(BadInput):
+        names.sha(value)
+
+
+@pytest.mark.parametrize("value", ["main", "release/2.0", "feature/ORCH-1", "_x", "a.b/c-d"])
+def test_branches_that_pass(value: str) -> None:
+    assert names.branch(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*HOSTILE, "HEAD", "-D", "@{-1}", "refs/heads/main", "a//b", "/a", "a/", "a.lock/b", "a/.b"],
+)
+def test_branches_that_do_not(value: object) -> None:
+    with pytest.raises(BadInput):
+        names.branch(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://example.org/team/app.git", "http://127.0.0.1:3000/a", "ssh://git@example.org:22/a",
+        "ssh://example.org/a", "git@example.org:team/app.git", "file:///srv/a.git", "/srv/a.git",
+    ],
+)  # fmt: skip
+def test_remotes_that_pass(value: str) -> None:
+    assert names.remote_url(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", "-oProxyCommand=id", "ext::sh -c id", "EXT::sh", "https://ann:secret@example.org/a",
+        "https://secret@example.org/a", "ssh://-oProxyCommand=id/a", "ssh://git:secret@h/a",
+        "git@-h:a", "-u@h:a", "relative/a", "a:b", "fd::1", "git@h::x", "https://h/a b", "/a\nb",
+        "file://host/a", "transport::/a", None, "/" + "a" * 600,
+    ],
+)  # fmt: skip
+def test_remotes_that_do_not(value: object) -> None:
+    with pytest.raises(BadInput) as refused:
+        names.remote_url(value)
+    assert "secret" not in refused.value.message
+
+
+@given(st.text())
+def test_a_cleaned_text_is_one_short_line(value: str) -> None:
+    cleaned = names.cleaned(value)
+    assert len(cleaned) <= names.TITLE_LIMIT
+    assert not set(cleaned) & set("\n\r\t\0\x1b\u2028\u202e")
+    assert cleaned == names.cleaned(cleaned)
