@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from orch.adapters import supervisor
-from orch.adapters.supervisor import CappedFile, Pulse, Stream, descendants
+from orch.adapters.supervisor import Pulse, descendants
+from orch.streams import CHUNK, TAIL, CappedFile, Stream
 
 
 @pytest.fixture
@@ -27,14 +28,16 @@ def capped(path: Path, limit: int) -> CappedFile:
     return CappedFile(os.fsencode(path), limit)
 
 
-def test_start_imports_nothing_of_orch_and_nothing_heavy() -> None:
-    folder = str(Path(supervisor.__file__).parent)
-    code = f"import sys; sys.path.append({folder!r}); import supervisor; print(*sys.modules)"
+def test_start_imports_of_orch_only_the_streams_and_nothing_heavy() -> None:
+    root = str(Path(supervisor.__file__).parents[2])
+    code = f"import sys; sys.path.append({root!r}); import orch.adapters.supervisor"
+    code += "; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-ISc", code], capture_output=True, text=True, check=True, timeout=30
     )
     loaded = set(done.stdout.split())
-    assert not {name for name in loaded if name.partition(".")[0] == "orch"}
+    of_orch = {name for name in loaded if name.partition(".")[0] == "orch"}
+    assert of_orch == {"orch", "orch.adapters", "orch.adapters.supervisor", "orch.streams"}
     assert not loaded & {"typing", "enum", "json", "re", "pathlib", "subprocess", "warnings"}
 
 
@@ -78,7 +81,7 @@ def test_secret_split_in_a_line_too_long_to_hold_is_masked(
     secret = b"token-12345"
     for cut in range(1, len(secret)):
         stream = Stream(pipe[0], [secret], [capped(tmp_path / "log", 10**6)])
-        padding = b"x" * (supervisor.CHUNK - cut)
+        padding = b"x" * (CHUNK - cut)
         for part in (padding, secret[:cut], b"", secret[cut:] + b"y"):
             os.write(pipe[1], part)
             if part:
@@ -99,9 +102,9 @@ def test_line_is_written_when_it_is_whole(tmp_path: Path, pipe: tuple[int, int])
 
 def test_tail_is_the_end_of_the_stream(pipe: tuple[int, int]) -> None:
     stream = Stream(pipe[0], [], [])
-    os.write(pipe[1], b"x" * supervisor.TAIL + b"\nend\n")
+    os.write(pipe[1], b"x" * TAIL + b"\nend\n")
     stream.read()
-    assert len(stream.tail) == supervisor.TAIL
+    assert len(stream.tail) == TAIL
     assert stream.tail.endswith(b"x\nend\n")
 
 
