@@ -77,6 +77,10 @@ class Dialect:
     """Its end line, as a sentence can name it; empty when only the exit is the end."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Beside the agent's own environment, which wins."""
+    walled_env: Mapping[str, str] = field(default_factory=dict)
+    """What comes on top behind orch's sandbox."""
+    obeys: tuple[str, ...] = ()
+    """Names in the working folder it obeys whatever it is told: with one there it is not run."""
     state: tuple[str, ...] = ()
     """Paths below HOME that the program has to write, whatever wall is around it."""
 

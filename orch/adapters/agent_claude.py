@@ -60,6 +60,7 @@ DIALECT: Final = Dialect(
     reader=__name__,
     end="its `result` line",
     env={"DISABLE_AUTOUPDATER": "1"},
+    walled_env={"IS_SANDBOX": "1"},  # or it would not skip its questions for a user called root
     state=(".claude", ".claude.json"),
 )
 
@@ -107,11 +108,10 @@ class Reader(dialects.Reader):
             self.says(text or self.text)
             return
         errors = said.get("errors")
-        listed = [text, *errors] if isinstance(errors, list) else [text]
-        why = " ".join(part for part in listed if isinstance(part, str) and part)
-        before = self.failure
-        known = STATUS_CLASSES.get(number(said.get("api_error_status")), before)
-        self.trouble(LIMITS.get(subtype) or why or self.detail or subtype, known)
+        listed = [self.detail, text, *(errors if isinstance(errors, list) else [])]
+        told = dict.fromkeys(part for part in listed if isinstance(part, str) and part)
+        known = STATUS_CLASSES.get(number(said.get("api_error_status")), self.failure)
+        self.trouble(LIMITS.get(subtype) or " ".join(told) or subtype or "It failed.", known)
 
     def _measure(self, said: dict[str, Any]) -> None:
         self.usage = {}  # a later result line repeats the sums of an earlier one

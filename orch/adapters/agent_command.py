@@ -98,7 +98,9 @@ class CommandRunner:
         command, dialect = work.command, self._dialect(work.command)
         rundir = work.rundir.resolve()
         prompt, result_file = rundir / "prompt.md", rundir / "result.json"
-        env = self._base | dict(dialect.env) | command.env | _named(work, prompt, result_file)
+        _refuse_settings(work, dialect)
+        env = self._base | dict(dialect.env) | (dict(dialect.walled_env) if command.sandbox else {})
+        env |= command.env | _named(work, prompt, result_file)
         env.setdefault("PATH", os.defpath)
         program, argv = self._words(work, dialect, env)
         if any("\0" in text for text in (*argv, *env, *env.values())):
@@ -238,6 +240,16 @@ def _named(work: AgentWork, prompt: Path, result_file: Path) -> dict[str, str]:
         "ORCH_RESULT_FILE": str(result_file),
         "ORCH_PROMPT_FILE": str(prompt),
     }
+
+
+def _refuse_settings(work: AgentWork, dialect: Dialect) -> None:
+    """What a program would obey is code, and whoever wrote the repository is not the operator."""
+    found = [name for name in dialect.obeys if os.path.lexists(work.workdir / name)]
+    if found:
+        raise AgentError(
+            f"The working folder holds {', '.join(found)}, which {dialect.program} would obey: "
+            "remove it from the repository, or give the stage to another adapter."
+        )
 
 
 def _write_anew(path: Path, content: bytes) -> None:

@@ -42,7 +42,11 @@ DIALECT: Final = Dialect(
     env={
         "OPENCODE_DISABLE_PROJECT_CONFIG": "1",
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_CLAUDE_CODE": "1",
+        "OPENCODE_DISABLE_EXTERNAL_SKILLS": "1",
     },
+    # One of its two loaders of settings, plugins included, knows no switch (seen in 1.18.33).
+    obeys=("opencode.json", "opencode.jsonc", ".opencode"),
     state=(".local/share/opencode", ".local/state/opencode", ".cache/opencode", ".config/opencode"),
 )
 
