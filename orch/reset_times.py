@@ -69,6 +69,8 @@ def _parsed(stamp: str) -> datetime | None:
 
 
 def _next(clock: re.Match[str], now: datetime) -> datetime | None:
+    if not 1 <= int(clock["hour"]) <= 12:
+        return None
     here = now.astimezone(_zone(clock["zone"]))
     hour = int(clock["hour"]) % 12 + (12 if clock["half"].lower() == "p" else 0)
     try:
