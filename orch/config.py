@@ -210,6 +210,8 @@ def agent_base_environment(environ: Mapping[str, str] | None = None) -> dict[str
 def shown(settings: Settings) -> dict[str, str]:
     """Every setting as text, with secrets masked."""
     plain = settings.model_dump(mode="json")
+    for agent in plain["agents"].values():
+        agent["env"] = dict.fromkeys(agent["env"], "***")  # the agent's own keys may be there
     return {
         name: "***"
         if name in SECRETS and getattr(settings, name).get_secret_value()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -131,6 +133,25 @@ def test_command_and_the_names_of_its_environment_are_told(bench: AgentBench) ->
     result = bench.run(bench.work("sh", "-c", "true", "canary-1234", command=command))
     assert result.argv == ("sh", "-c", "true", "[masked]")
     assert {"MODEL_KEY", "ORCH_JOB", "PATH"} <= set(result.env_names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_agent_that_prints_all_it_can_read_shows_no_secret(bench: AgentBench) -> None:
+    secret = "canary+of/orch"
+    bench.secrets, bench.base_env = (secret,), {**bench.base_env, "PLANE_TOKEN": secret}
+    own = "env; cat /proc/self/environ /proc/$$/environ | tr '\\0' '\\n'"
+    script = f"{own}; echo now-others; cat /proc/[0-9]*/environ; ls -R . $(dirname $ORCH_JOB)"
+    # A process of orch's own: the agent runs as the same user here, and so can look into it.
+    neighbour = {"ORCH_DATABASE_URL": f"postgresql://u:{secret}@h/orch"}
+    with subprocess.Popen(["sleep", "60"], env={**neighbour, "PATH": os.defpath}) as process:
+        bench.sh(script)
+        process.kill()
+    mine, _, others = bench.log().partition("now-others")
+    assert "ORCH_STAGE" in mine
+    assert "[masked]" not in mine
+    assert "u:[masked]@h" in others
+    for name in ("log", "stdout", "stderr", "prompt.md"):
+        assert secret.encode() not in (bench.rundir / name).read_bytes()
 
 
 def test_unknown_adapter_is_a_sentence(bench: AgentBench) -> None:
