@@ -35,6 +35,8 @@ PASSED_ON: Final = frozenset({"PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", 
 SHORTEST_SECRET: Final = 4
 """Shorter values are not masked: they would make the log unreadable and hide nothing."""
 SIGKILL_CODE: Final = 128 + signal.SIGKILL
+ROOT: Final = str(Path(__file__).parents[2])
+"""Where the packages of orch are found."""
 SUMMARY_KEPT: Final = 2000
 """Characters of an agent's closing words that stand for a summary it did not write."""
 
@@ -124,6 +126,7 @@ class CommandRunner:
             "grace": float(command.stop_grace),
             "silence": float(work.silence),
             "reader": dialect.reader,
+            "root": ROOT,
         } | {name: os.fsencode(rundir / name) for name in ("log", "stdout", "stderr")}
 
     def _dialect(self, command: AgentCommand) -> Dialect:

@@ -18,9 +18,10 @@ from orch.ports import AgentCommand, StopReason, Watch
 
 SUPERVISOR: Final = (
     # By import, not by path: only so is the compiled form kept, which saves a fifth of the start.
-    "import sys; sys.path.append(sys.argv[1]); from orch.adapters import supervisor; "
-    "supervisor.main()",
-    str(Path(__file__).parents[2]),
+    # And under the full name without its packages, which would cost half a millisecond more.
+    "import sys; sys.path.append(sys.argv[1]); import streams; "
+    "sys.modules['orch.adapters.streams'] = streams; import supervisor; supervisor.main()",
+    str(Path(__file__).parent),
     "orch-supervisor",  # for whoever reads a list of processes
 )
 OVERDUE: Final = 30.0

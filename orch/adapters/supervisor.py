@@ -21,7 +21,7 @@ import select
 import sys
 import time
 
-from orch.streams import CHUNK, CappedFile, Lines, Stream
+from orch.adapters.streams import CHUNK, CappedFile, Lines, Stream
 
 TYPE_CHECKING = False  # the name that type checkers know
 if TYPE_CHECKING:
@@ -304,7 +304,10 @@ class Turn:
 
 def reader_of(order: dict[str, Any]) -> Any:
     """What reads this command's output, a `Reader` of `orch.dialects`; None for plain output."""
-    return __import__(order["reader"], fromlist=["Reader"]).Reader() if order["reader"] else None
+    if not order["reader"]:
+        return None
+    sys.path.append(order["root"])  # only now is a package of orch worth looking for
+    return __import__(order["reader"], fromlist=["Reader"]).Reader()
 
 
 def supervise(order: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tracemalloc
 
-from orch.streams import LINE_LIMIT, Lines, Stream
+from orch.adapters.streams import LINE_LIMIT, Lines, Stream
 
 
 def taken(*parts: bytes) -> list[bytes]:
