@@ -15,6 +15,7 @@ PROTECTED_PATHS: Final = (
     "**/CLAUDE.md",
     "**/CLAUDE.local.md",
     "**/.codex/**",
+    "**/.agents/**",
     "**/AGENTS.md",
     "**/AGENTS.override.md",
     "**/opencode.json",

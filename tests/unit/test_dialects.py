@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import subprocess
 import sys
 from dataclasses import replace
@@ -195,6 +196,19 @@ def test_little_is_kept_of_endless_words(reader: type[Reader]) -> None:
         {"type": "text", "part": {"text": words}},
     ]
     assert len(heard(reader(), *events).text) == TEXT_KEPT
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_was_heard_can_be_reported_whatever_it_holds(reader: type[Reader]) -> None:
+    words = "half a character: \ud800, and \0"
+    events = [
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": words}]}},
+        {"type": "item.completed", "item": {"type": "agent_message", "text": words}},
+        {"type": "text", "part": {"text": words}},
+    ]
+    found = heard(reader(), *events).heard()
+    assert marshal.loads(marshal.dumps(found)) == found  # noqa: S302
+    assert found["text"] == words
 
 
 @pytest.mark.parametrize("value", [-1, 10**400, "7", True, None, [1], float("nan")])

@@ -19,6 +19,7 @@ from orch.qg.protected import protected
         "opencode.json",
         "opencode.jsonc",
         ".opencode/plugin/a.js",
+        ".agents/skills/x/SKILL.md",
         "AGENTS.md",
         "lib/CLAUDE.md",
         ".env",
