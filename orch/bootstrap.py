@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orch import clock, dispatcher
-from orch.config import Settings, agent_base_environment, load_settings
+from orch.config import AgentSettings, Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, JobQueue
 from orch.serial_gate import Gate, Layers
@@ -79,29 +79,51 @@ def build_bench(
 ) -> Bench:
     """What a worker of this name works with."""
     # Here, because only workers run agents.
+    from orch.adapters.agent_claude import DIALECT as CLAUDE
+    from orch.adapters.agent_codex import DIALECT as CODEX
     from orch.adapters.agent_command import CommandRunner
+    from orch.adapters.agent_opencode import DIALECT as OPENCODE
 
-    commands = {
-        agent: AgentCommand(
-            agent=agent,
-            argv=known.command,
-            timeout=known.timeout,
-            stall_timeout=known.stall_timeout,
-            stop_grace=known.stop_grace,
-            env=known.env,
-        )
-        for agent, known in settings.agents.items()
-    }
-    runner = CommandRunner(agent_base_environment(), _secrets(settings))
     root = Path(settings.data_dir).resolve()
+    runner = CommandRunner(
+        agent_base_environment(),
+        _secrets(settings),
+        dialects={"claude": CLAUDE, "codex": CODEX, "opencode": OPENCODE},
+        hidden=(root, Path(".env").resolve()),
+        now=clock.utc_now,
+    )
+    commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
     return Bench(name, runner, commands, root, stopping, closing)
 
 
+def _command(agent: str, known: AgentSettings) -> AgentCommand:
+    return AgentCommand(
+        agent=agent,
+        argv=known.command,
+        timeout=known.timeout,
+        stall_timeout=known.stall_timeout,
+        stop_grace=known.stop_grace,
+        env=known.env,
+        adapter=known.adapter,
+        model=known.model,
+        max_turns=known.max_turns,
+        budget_usd=known.budget_usd,
+        sandbox=() if known.sandbox == "none" else known.sandbox,
+        network=known.network,
+    )
+
+
 def _secrets(settings: Settings) -> list[str]:
-    """What no log may show: addresses that hold a password, and the passwords themselves."""
+    """What no log may show: passwords, addresses that hold one, and the agents' own keys."""
     urls = [secret.get_secret_value() for secret in (settings.database_url, settings.broker_url)]
     passwords = [urlsplit(url).password for url in urls]
-    return [url for url in urls if "@" in url] + [word for word in passwords if word]
+    keys = [
+        value
+        for known in settings.agents.values()
+        for name, value in known.env.items()
+        if name.upper().endswith(("KEY", "TOKEN", "SECRET", "PASSWORD"))
+    ]
+    return [url for url in urls if "@" in url] + [word for word in passwords if word] + keys
 
 
 def load() -> Settings:

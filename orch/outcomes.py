@@ -33,6 +33,8 @@ def decide(result: AgentResult, stage: str, attempt: int, reworks: int, limits: 
     match result.ending:
         case "stopped":
             return _stopped(result)
+        case "exited" | "timeout" | "stalled" if result.failure is not None:
+            return _told(result, result.failure, attempt, limits)
         case "timeout" | "stalled" | "spawn_failed":
             return _failed(result.ending, result.detail, attempt, limits)
         case "exited":
@@ -53,6 +55,14 @@ def _stopped(result: AgentResult) -> Decision:
             return Decision("release", "fenced", reason="the lease was lost to another worker")
         case never:
             assert_never(never)
+
+
+def _told(result: AgentResult, failure: Failure, attempt: int, limits: Limits) -> Decision:
+    """The program itself named its failure: it outweighs a good word and a clean exit."""
+    if failure == "auth_invalid":  # nobody but a person can help, and no further attempt
+        reason = f"the provider refuses the agent: {result.detail}"
+        return Decision("fail", "park", failure, result.verdict, reason)
+    return _failed(failure, result.detail, attempt, limits, result.verdict)
 
 
 def _said(result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits) -> Decision:

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from orch.jobs import Failure
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -40,12 +42,17 @@ class JobQueue(Protocol):
         ...
 
 
+Adapter = Literal["command", "claude", "codex", "opencode"]
+Sandbox = Literal["bubblewrap"] | tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class AgentCommand:
     """How one agent is called."""
 
     agent: str
     argv: tuple[str, ...]
+    """The program and its first words; empty for the adapter's own program."""
     timeout: float = 3600.0
     """Seconds after which the command is stopped."""
     stall_timeout: float = 900.0
@@ -55,6 +62,16 @@ class AgentCommand:
     env: dict[str, str] = field(default_factory=dict)
     log_limit: int = 50 * 1024 * 1024
     """Bytes of output kept; the rest is counted and dropped."""
+    adapter: Adapter = "command"
+    """Which program it is: how to call it, and how to read what it prints."""
+    model: str = ""
+    max_turns: int | None = None
+    budget_usd: float | None = None
+    """What one turn may cost, where the program keeps count."""
+    sandbox: Sandbox = ()
+    """The wall around it: orch's own, or words before the command; empty for none."""
+    network: bool = True
+    """Whether it reaches the network from inside `bubblewrap`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,10 @@ class AgentWork:
     base_sha: str = ""
     silence: float = 60.0
     """Seconds without a sign of life of the worker after which the agent is stopped: its lease."""
+    resume_session: str = ""
+    """The `session_id` of the attempt this one goes on with; empty begins anew."""
+    writable: tuple[Path, ...] = ()
+    """Folders beside `workdir` that it writes, such as the repository a worktree belongs to."""
 
 
 StopReason = Literal["cancelled", "paused", "fenced", "shutdown"]
@@ -95,6 +116,18 @@ class AgentResult:
     rework_to: str = ""
     stop_reason: StopReason | None = None
     usage: dict[str, float] = field(default_factory=dict)
+    """What the turn took: input_tokens, cached_input_tokens (part of them), output_tokens,
+    cost_usd, turns; what nobody counted is not there."""
+    session_id: str = ""
+    """By which a further attempt may go on with this conversation."""
+    failure: Failure | None = None
+    """The class of the failure, where the program itself told."""
+    limited_until: datetime | None = None
+    """When the provider serves again, where it was stated with `provider_limited`."""
+    argv: tuple[str, ...] = ()
+    """The command as it was run, sandbox included."""
+    env_names: tuple[str, ...] = ()
+    """The names in its environment; the values are nobody's business."""
     log_path: Path | None = None
     log_bytes: int = 0
     detail: str = ""

@@ -1,7 +1,8 @@
-"""Runs an agent that is a plain command: prompt on standard input, result file and exit code back.
+"""Runs the command of an agent: prompt on standard input, verdict and exit code back.
 
 The command runs below `supervisor.py`, a process of its own that outlives a killed worker just
-long enough to take the whole tree of the agent with it.
+long enough to take the whole tree of the agent with it. What is peculiar to one program is its
+dialect.
 """
 
 from __future__ import annotations
@@ -9,86 +10,113 @@ from __future__ import annotations
 import base64
 import errno
 import json
-import marshal
 import os
-import select
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import Any, Final, cast
 from urllib.parse import quote
 
+from orch import clock
+from orch.adapters.supervised import Supervised
+from orch.dialects import DETAIL_KEPT, PLAIN, SESSION, STALE, Call, Dialect, failure_in
 from orch.errors import AgentError
+from orch.jobs import Failure
 from orch.ports import AgentCommand, AgentResult, AgentWork, Ending, StopReason, Watch
-from orch.qg.verdict import Statement, read_statement, storable
+from orch.qg.verdict import MARK, Statement, read_statement, storable
+from orch.reset_times import reset_time
+from orch.sandbox import BUBBLEWRAP, wall
 
-SUPERVISOR: Final = (
-    # By import, not by path: only so is the compiled form kept, which saves a fifth of the start.
-    "import sys; sys.path.append(sys.argv[1]); import supervisor; supervisor.main()",
-    str(Path(__file__).parent),
-    "orch-supervisor",  # for whoever reads a list of processes
-)
 PASSED_ON: Final = frozenset({"PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "SHELL", "TZ"})
 """What an agent gets of the worker's environment, beside LC_*; secrets live in other names."""
 SHORTEST_SECRET: Final = 4
 """Shorter values are not masked: they would make the log unreadable and hide nothing."""
-OVERDUE: Final = 30.0
-"""Seconds beyond every limit after which the supervisor itself is taken for stuck."""
 SIGKILL_CODE: Final = 128 + signal.SIGKILL
+ROOT: Final = str(Path(__file__).parents[2])
+"""Where the packages of orch are found."""
+SUMMARY_KEPT: Final = 2000
+"""Characters of an agent's closing words that stand for a summary it did not write."""
 
 
 class CommandRunner:
-    """The `command` adapter of the AgentRunner port."""
+    """The AgentRunner port for plain commands, and for programs whose dialect it is given."""
 
-    def __init__(self, base_env: Mapping[str, str], secrets: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        base_env: Mapping[str, str],
+        secrets: Collection[str] = (),
+        *,
+        dialects: Mapping[str, Dialect] | None = None,
+        hidden: Sequence[Path] = (),
+        now: Callable[[], datetime] = clock.utc_now,
+    ) -> None:
         self._base = {
             name: value
             for name, value in base_env.items()
             if name in PASSED_ON or name.startswith("LC_")
         }
         self._masks = spellings(secrets)
+        self._dialects = {"command": PLAIN, **(dialects or {})}
+        self._hidden, self._now = hidden, now
 
     def run(self, work: AgentWork, watch: Watch, beat: float) -> AgentResult:
         """Run the command; call `watch` every `beat` seconds and stop when it says so.
 
-        When this raises, it is because `watch` did, and then too no process is left.
+        A session that cannot be resumed is begun anew, once. When this raises, it is because
+        `watch` did, and then too no process is left.
         """
+        if work.resume_session:
+            result, stale = self._turn(work, watch, beat)
+            if not stale:
+                return result
+        return self._turn(replace(work, resume_session=""), watch, beat)[0]
+
+    def _turn(self, work: AgentWork, watch: Watch, beat: float) -> tuple[AgentResult, bool]:
+        """One run of the command, and whether it failed for want of the session alone."""
         try:
-            supervised = Supervised(self._order(work))
+            order = self._order(work)
+            supervised = Supervised(order)
         except AgentError as error:
-            return AgentResult("spawn_failed", detail=self._clean(error.message))
+            return AgentResult("spawn_failed", detail=self._clean(error.message)), False
         with supervised:
             reason = supervised.attend(watch, beat, work.command)
             report = supervised.report
         if report is None:
-            return self._lost(work, reason, overdue=supervised.overdue)
-        return self._result(work, report, reason)
+            result = self._lost(work, reason, overdue=supervised.overdue)
+        else:
+            result = self._result(work, report, reason)
+        as_run = replace(
+            result,
+            argv=tuple(self._clean(os.fsdecode(word)) for word in order["argv"]),
+            env_names=tuple(sorted(os.fsdecode(name) for name in order["env"])),
+        )
+        return as_run, bool(report) and _stale(work, cast(dict[str, Any], report))
 
     def _order(self, work: AgentWork) -> dict[str, Any]:
         """Everything the supervisor has to know; leaves the prompt in the run's folder."""
+        command, dialect = work.command, self._dialect(work.command)
         rundir = work.rundir.resolve()
         prompt, result_file = rundir / "prompt.md", rundir / "result.json"
-        env = self._base | work.command.env | _named(work, prompt, result_file)
+        _make_folders(work.workdir, rundir)
+        _refuse_settings(work, dialect)
+        env = self._base | dict(dialect.env) | (dict(dialect.walled_env) if command.sandbox else {})
+        env |= command.env | _named(work, prompt, result_file)
         env.setdefault("PATH", os.defpath)
-        if any("\0" in text for text in (*work.command.argv, *env, *env.values())):
+        program, argv = self._words(work, dialect, env)
+        if any("\0" in text for text in (*argv, *env, *env.values())):
             raise AgentError("The command or its environment contains a NUL character.")
         try:
-            work.workdir.mkdir(parents=True, exist_ok=True)
-            rundir.mkdir(parents=True, exist_ok=True)
             result_file.unlink(missing_ok=True)  # an earlier attempt's word must not count
             _write_anew(prompt, work.prompt.encode("utf-8", "replace"))
         except OSError as error:
-            raise AgentError(f"The folders of the run cannot be made or used: {error}.") from error
-        command = work.command
+            raise AgentError(f"The folder of the run cannot be used: {error}.") from error
         return {
             "parent": os.getpid(),
-            "program": os.fsencode(_program(command, env["PATH"])),
-            "argv": [os.fsencode(argument) for argument in command.argv],
+            "program": os.fsencode(program),
+            "argv": [os.fsencode(argument) for argument in argv],
             "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
             "workdir": os.fsencode(work.workdir.absolute()),
             "prompt": os.fsencode(prompt),
@@ -98,7 +126,30 @@ class CommandRunner:
             "stall_timeout": float(command.stall_timeout),
             "grace": float(command.stop_grace),
             "silence": float(work.silence),
+            "reader": dialect.reader,
+            "root": ROOT,
         } | {name: os.fsencode(rundir / name) for name in ("log", "stdout", "stderr")}
+
+    def _dialect(self, command: AgentCommand) -> Dialect:
+        dialect = self._dialects.get(command.adapter)
+        if dialect is None:
+            raise AgentError(f"The adapter `{command.adapter}` is not built in here.")
+        return dialect
+
+    def _words(
+        self, work: AgentWork, dialect: Dialect, env: Mapping[str, str]
+    ) -> tuple[str, list[str]]:
+        """The file to execute, and the command with its options behind the wall it is to have."""
+        command = work.command
+        prefix = list(command.argv) or [dialect.program]
+        resume = work.resume_session if SESSION.fullmatch(work.resume_session) else ""
+        argv = prefix + dialect.options(Call(command, str(work.workdir.absolute()), resume))
+        if command.sandbox in ((), BUBBLEWRAP):  # another wall may hold programs of its own
+            program = _program(command, argv[0], env["PATH"])
+        before = wall(work, env, self._hidden, dialect.state)
+        if before:
+            program = _program(command, before[0], env["PATH"])
+        return program, before + argv
 
     def _result(
         self, work: AgentWork, report: dict[str, Any], reason: StopReason | None
@@ -114,21 +165,34 @@ class CommandRunner:
             reason = None
         elif reason is None:
             reason = "shutdown"  # somebody signalled the supervisor: so ends a service manager
-        said = read_statement(work.rundir / "result.json", report["tail"])
-        details = (_cause(work.command, ending, report), said.detail, _remains(report))
+        heard = report["heard"]
+        said = read_statement(work.rundir / "result.json", _closing(report))
+        details = (
+            _cause(work.command, ending, report),
+            said.detail,
+            _trouble(report, self._dialect(work.command)),
+            _remains(report),
+        )
+        failure = _failure(report, said)
         return AgentResult(
             ending,
-            exit_code=report["code"],
+            exit_code=_code(report),
             verdict=said.word,
-            summary=self._clean(said.summary),
+            summary=self._clean(said.summary or _closing_words(report, said)),
             question=self._clean(said.question),
             rework_to=said.rework_to,
             stop_reason=reason,
-            usage=_usage(said),
+            usage=_usage(said) | (heard["usage"] if heard else {}),
+            session_id=heard["session"] if heard else "",
+            failure=failure,
+            limited_until=self._limit(heard) if failure == "provider_limited" else None,
             log_path=work.rundir / "log",
             log_bytes=report["log_bytes"],
             detail=self._clean(" ".join(filter(None, details))),
         )
+
+    def _limit(self, heard: dict[str, Any]) -> datetime | None:
+        return reset_time(heard["detail"], self._now(), heard["resets"])
 
     def _lost(
         self, work: AgentWork, reason: StopReason | None, fault: str = "", *, overdue: bool = False
@@ -155,84 +219,6 @@ class CommandRunner:
         return storable(data.decode("utf-8", "replace"))
 
 
-class Supervised:
-    """A command under its supervisor; leaving the `with` block ends both, whatever happened."""
-
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.report: dict[str, Any] | None = None
-        self.overdue = False
-        self._mark = b"ORCH_RESULT_FILE=" + order["env"][b"ORCH_RESULT_FILE"]
-        self._said = b""
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", *SUPERVISOR],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={},  # /proc shows a process's first environment to every neighbour
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise AgentError(f"The supervisor cannot be started: {error}.") from error
-        self._control = cast(IO[bytes], self._process.stdin)
-        self._answer = cast(IO[bytes], self._process.stdout)
-        packed = marshal.dumps(order)
-        self._tell(len(packed).to_bytes(8, "big") + packed)
-
-    def __enter__(self) -> Supervised:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(BrokenPipeError):  # what it did not read when it ended
-            self._control.close()  # to the supervisor this is the death of the worker
-        try:
-            self._process.wait(OVERDUE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._answer.close()
-        if self.report is None or self.report["ending"] == "fault":
-            kill_marked(self._mark)  # it may have fallen before its work was done
-
-    def attend(self, watch: Watch, beat: float, command: AgentCommand) -> StopReason | None:
-        """Wait for the report, beating; why the command was told to stop, if it was."""
-        reason: StopReason | None = None
-        started = time.monotonic()
-        stopping = 2 * command.stop_grace + OVERDUE
-        overdue, next_beat = started + command.timeout + stopping, started + beat
-        poll = select.poll()
-        poll.register(self._answer, select.POLLIN)
-        while not self._ended(poll, next_beat):
-            now = time.monotonic()
-            next_beat = now + beat
-            asked = watch()
-            if asked is not None and reason is None:
-                reason, overdue = asked, min(overdue, now + stopping)
-            self._tell(b"s" if reason else b".")
-            if now >= overdue:  # stopped by its agent, or stuck: it holds the slot no longer
-                self.overdue = True
-                self._process.kill()
-        return reason
-
-    def _ended(self, poll: select.poll, until: float) -> bool:
-        """Read what comes before `until`; True once the supervisor has closed its side."""
-        while (left := until - time.monotonic()) > 0:
-            if poll.poll(left * 1000):
-                chunk = os.read(self._answer.fileno(), 64 * 1024)
-                self._said += chunk
-                if not chunk:
-                    if self._said:  # from our own script, over a pipe nobody else holds
-                        self.report = marshal.loads(self._said) or None  # noqa: S302
-                    return True
-        return False
-
-    def _tell(self, words: bytes) -> None:
-        with suppress(BrokenPipeError):  # it has ended; the answer tells how
-            self._control.write(words)
-            self._control.flush()
-
-
 def spellings(secrets: Collection[str]) -> list[bytes]:
     """The ways in which these values may turn up in an output, longest first."""
     found: set[bytes] = set()
@@ -245,22 +231,6 @@ def spellings(secrets: Collection[str]) -> list[bytes]:
                 encoded = base64.b64encode(data).rstrip(b"=")
                 found |= {data, quote(plain, safe="").encode(), escaped, encoded}
     return sorted(found, key=lambda spelling: (-len(spelling), spelling))
-
-
-def kill_marked(mark: bytes) -> None:
-    """Kill the processes with this line in their environment, as far as /proc shows them."""
-    proc = Path("/proc")
-    for _ in range(20):  # a tree may fork while it is being felled
-        strays = 0
-        for folder in proc.glob("[0-9]*"):
-            try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(folder.name), signal.SIGKILL)
-                    strays += 1
-            except OSError:
-                continue  # gone, or not ours to look into
-        if not strays:
-            return
 
 
 def _named(work: AgentWork, prompt: Path, result_file: Path) -> dict[str, str]:
@@ -276,16 +246,33 @@ def _named(work: AgentWork, prompt: Path, result_file: Path) -> dict[str, str]:
     }
 
 
+def _refuse_settings(work: AgentWork, dialect: Dialect) -> None:
+    """What a program would obey is code, and whoever wrote the repository is not the operator."""
+    found = [name for name in dialect.obeys if os.path.lexists(work.workdir / name)]
+    if found:
+        raise AgentError(
+            f"The working folder holds {', '.join(found)}, which {dialect.program} would obey: "
+            "remove it from the repository, or give the stage to another adapter."
+        )
+
+
+def _make_folders(*folders: Path) -> None:
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AgentError(f"The folders of the run cannot be made: {error}.") from error
+
+
 def _write_anew(path: Path, content: bytes) -> None:
     flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(content)
 
 
-def _program(command: AgentCommand, path: str) -> str:
-    if not command.argv or not command.argv[0]:
+def _program(command: AgentCommand, name: str, path: str) -> str:
+    if not name:
         raise AgentError(f"The agent {command.agent} has no command.")
-    name = command.argv[0]
     if "/" in name:
         return name  # absolute, or below the working folder
     found = shutil.which(name, path=path)
@@ -300,7 +287,7 @@ def _spawn_failure(work: AgentWork, report: dict[str, Any]) -> str:
         return f"The working folder {work.workdir} cannot be entered: {why}."
     if report["step"] != "program":
         return f"The command could not be prepared: {why}."
-    name = work.command.argv[0]
+    name = report["program"]
     missing = report["errno"] == errno.ENOENT and (work.workdir / name).exists()
     hint = " (or the interpreter its first line names)" if missing else ""
     return f"The program `{name}`{hint} cannot be run: {why}."
@@ -313,9 +300,73 @@ def _cause(command: AgentCommand, ending: Ending, report: dict[str, Any]) -> str
         return f"Stopped after {command.stall_timeout:g} s without output or CPU growth."
     if ending == "stopped" and report["outside"]:
         return "Stopped by a signal to its supervisor from outside orch."
+    if report["stayed"]:
+        return "It stayed alive after its last word and was stopped."
     if ending == "exited" and report["code"] == SIGKILL_CODE:
         return "Killed by SIGKILL (exit code 137): most often the system was out of memory."
     return ""
+
+
+def _code(report: dict[str, Any]) -> int | None:
+    """The exit code; where orch itself ended a turn that was over, the one it had earned."""
+    code: int | None = report["code"]
+    return int(report["heard"]["failed"]) if report["stayed"] else code
+
+
+def _closing(report: dict[str, Any]) -> bytes:
+    """The output whose last line may be a verdict."""
+    heard, tail = report["heard"], report["tail"]
+    if heard is None:
+        return cast(bytes, tail)
+    whole = heard["ended"] and not heard["failed"]
+    return heard["text"].encode("utf-8", "replace") if whole else b""
+
+
+def _closing_words(report: dict[str, Any], said: Statement) -> str:
+    if report["heard"] is None or said.word is None:
+        return ""
+    lines = report["heard"]["text"].rstrip().split("\n")
+    text = "\n".join(lines[:-1] if lines[-1].startswith(MARK) else lines).strip()
+    return text[-SUMMARY_KEPT:]
+
+
+def _failure(report: dict[str, Any], said: Statement) -> Failure | None:
+    """What the program itself told of its failure; the agent's own bad news says more than that."""
+    heard = report["heard"]
+    if heard is None or report["ending"] == "stopped":
+        return None
+    if heard["failed"]:
+        good = said.word in (None, "pass", "no_work")
+        return cast(Failure, heard["failure"] or "agent_failed") if good else None
+    if heard["ended"] or said.word:
+        return None
+    errors = _last_line(report["errors"]) if report["code"] else ""
+    return cast("Failure | None", heard["failure"]) or failure_in(errors)
+
+
+def _trouble(report: dict[str, Any], dialect: Dialect) -> str:
+    """What the program told of its trouble, or how its output broke off."""
+    heard = report["heard"]
+    if heard is None or (heard["ended"] and not heard["failed"]):
+        return ""
+    found = [] if heard["ended"] or not dialect.end else [f"It ended without {dialect.end}."]
+    last = heard["detail"] or (_last_line(report["errors"]) if report["code"] else "")
+    if last:
+        found.append(last if last.endswith((".", "!", "?")) else f"{last}.")
+    return " ".join(found)
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:DETAIL_KEPT]
+
+
+def _stale(work: AgentWork, report: dict[str, Any]) -> bool:
+    heard = report.get("heard")
+    if not work.resume_session or not heard or report["ending"] != "exited" or heard["text"]:
+        return False
+    errors = report["errors"].decode("utf-8", "replace")
+    return bool(STALE.search(f"{heard['detail']}\n{errors}"))
 
 
 def _remains(report: dict[str, Any]) -> str:

@@ -5,7 +5,9 @@ The order comes on standard input, the report goes to standard output; both in `
 both ends are the same interpreter.
 After it, `s` on standard input means *stop*, another byte that the worker lives; the end of input,
 or silence beyond its lease, that it does not.
-A turn may be short, so nothing is imported that costs time: not orch, `typing`, `enum`, `json`.
+A turn may be short, so nothing is imported that costs time: not `typing`, `enum`, `json`, and of
+orch only `streams`. Where the command's output has a grammar, the module that reads it comes on
+top; its end line is then the end of the turn, and the command has its grace to go by itself.
 On Linux every descendant is found, daemons included, as this process is their subreaper; elsewhere
 only the command's process group.
 """
@@ -19,6 +21,8 @@ import select
 import sys
 import time
 
+from orch.adapters.streams import CHUNK, CappedFile, Lines, Stream
+
 TYPE_CHECKING = False  # the name that type checkers know
 if TYPE_CHECKING:
     import signal
@@ -26,9 +30,6 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # the same without its enums
 
-CHUNK: Final = 64 * 1024
-TAIL: Final = 16 * 1024
-"""Bytes of the end of standard output that go back with the report."""
 DRAIN: Final = 1.0
 """Seconds to read on when all processes are gone and somebody still holds a pipe open."""
 INSIST: Final = 0.05
@@ -38,7 +39,6 @@ GIVE_UP: Final = 5.0
 CPU_SHARE: Final = 0.01
 """Share of one core that counts as alive; an idle event loop uses less and is a stall."""
 LOOK_EVERY: Final = 5.0
-MASK: Final = b"[masked]"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 LINUX: Final = sys.platform == "linux"
@@ -86,80 +86,6 @@ def signal_tree(number: int, agent: int) -> None:
             os.killpg(group, number)
         except (ProcessLookupError, PermissionError):
             continue  # gone already, or under another user: reported when it stays
-
-
-class CappedFile:
-    """A file that takes so many bytes and counts the rest."""
-
-    def __init__(self, path: bytes, limit: int) -> None:
-        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
-        self._fd = os.open(path, flags, 0o600)
-        self._limit = self._room = limit
-        self.size = self.dropped = 0
-        self.fault = ""
-
-    def write(self, data: bytes) -> None:
-        """Keep what fits. A full disk counts as dropped: it is not the agent's failure."""
-        kept = self._put(data[: self._room])
-        self._room -= kept
-        self.dropped += len(data) - kept
-
-    def close(self) -> None:
-        """Say in a last line how much is missing."""
-        if self.dropped:
-            why = self.fault or f"the limit is {self._limit} bytes"
-            self._put(f"\n[orch] {self.dropped} bytes of output were dropped: {why}.\n".encode())
-        os.close(self._fd)
-
-    def _put(self, data: bytes) -> int:
-        kept = 0
-        try:
-            while kept < len(data):
-                kept += os.write(self._fd, data[kept:])
-        except OSError as error:
-            self.fault, self._room = os.strerror(error.errno or 0), kept
-        self.size += kept
-        return kept
-
-
-class Stream:
-    """One output of the command: masked, then written line by line where it belongs."""
-
-    def __init__(self, fd: int, masks: list[bytes], files: list[CappedFile]) -> None:
-        self.fd = fd
-        self.tail = b""
-        self._masks = masks
-        self._files = files
-        self._overlap = max((len(mask) for mask in masks), default=1) - 1
-        self._held = b""
-
-    def read(self) -> bool:
-        """Take what is there; False at the end of the stream."""
-        chunk = os.read(self.fd, CHUNK)
-        self._held = self._masked(self._held + chunk)
-        if not chunk:
-            self.flush()
-        elif (cut := self._held.rfind(b"\n") + 1) or len(self._held) > CHUNK:
-            # A line too long to hold goes out in parts, but for what may begin a secret.
-            cut = cut or len(self._held) - self._overlap
-            self._pass_on(self._held[:cut])
-            self._held = self._held[cut:]
-        return bool(chunk)
-
-    def flush(self) -> None:
-        """Let go of the unfinished last line."""
-        self._pass_on(self._held)
-        self._held = b""
-
-    def _masked(self, data: bytes) -> bytes:
-        for mask in self._masks:
-            data = data.replace(mask, MASK)
-        return data
-
-    def _pass_on(self, data: bytes) -> None:
-        self.tail = (self.tail + data)[-TAIL:]
-        for file in self._files:
-            file.write(data)
 
 
 class Pulse:
@@ -239,16 +165,19 @@ class Turn:
         self._order = order
         self._ending = "exited"
         self._code: int | None = None
-        self._signalled_from_outside = self._childless = self._orphaned = False
+        self._signalled_from_outside = self._childless = self._orphaned = self._stayed = False
         self._steps: tuple[int, ...] = ()
-        self._next_step = self._give_up = float("inf")
+        self._next_step = self._give_up = self._leave_by = float("inf")
+        self._reader = reader_of(order)
         masks, names = order["masks"], ("log", "stdout", "stderr")
         self._files = [CappedFile(order[name], order["log_limit"]) for name in names]
         self._log, out, err = self._files
         (read_out, write_out), (read_err, write_err) = os.pipe(), os.pipe()
         self._agent = spawn(order, write_out, write_err)
-        self._stdout = Stream(read_out, masks, [self._log, out])
-        self._streams = {s.fd: s for s in (self._stdout, Stream(read_err, masks, [self._log, err]))}
+        lines = Lines(self._reader.line) if self._reader else None
+        self._stdout = Stream(read_out, masks, [self._log, out], lines)
+        self._stderr = Stream(read_err, masks, [self._log, err])
+        self._streams = {stream.fd: stream for stream in (self._stdout, self._stderr)}
         now = time.monotonic()
         self._deadline, self._heard = now + order["timeout"], now
         self._pulse = Pulse(order["stall_timeout"], now)
@@ -270,6 +199,9 @@ class Turn:
             "code": self._code,
             "outside": self._signalled_from_outside,
             "tail": self._stdout.tail,
+            "errors": self._stderr.tail,
+            "heard": self._reader.heard() if self._reader else None,
+            "stayed": self._stayed,
             "log_bytes": self._log.size,
             "log_fault": self._log.fault,
             "left": [] if self._childless else list(descendants()),
@@ -277,7 +209,8 @@ class Turn:
 
     def _wait(self) -> float:
         stopping = self._next_step != float("inf")
-        times = (self._next_step,) if stopping else (self._deadline, self._pulse.next_look)
+        limits = self._deadline, self._leave_by, self._pulse.next_look
+        times = (self._next_step,) if stopping else limits
         silent = self._heard + float(self._order["silence"])
         return max(0.0, min(*times, silent) - time.monotonic())
 
@@ -288,11 +221,16 @@ class Turn:
                 if not self._streams[fd].read():
                     self._poll.unregister(fd)
                     del self._streams[fd]
+                self._note_end()
             elif fd == 0:
                 self._obey(os.read(0, CHUNK))
             elif {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} & set(os.read(fd, CHUNK)):
                 self._signalled_from_outside = True
                 self._obey(b"s" if os.getppid() == self._order["parent"] else b"")
+
+    def _note_end(self) -> None:
+        if self._reader and self._reader.ended and self._leave_by == float("inf"):
+            self._leave_by = time.monotonic() + float(self._order["grace"])
 
     def _obey(self, word: bytes) -> None:
         self._heard = time.monotonic()
@@ -323,12 +261,19 @@ class Turn:
             self._abandon("silenced")  # the worker is frozen: soon its lease is over
         if self._code is not None:
             self._stop("exited", POLITE[1:])
+        elif self._leave_by < float("inf"):
+            self._see_off(now)  # it has said its last word: no limit is broken any more
         elif now >= self._deadline:
             self._stop("timeout", POLITE)
         elif self._next_step == float("inf") and self._pulse.stopped(now):
             self._stop("stalled", POLITE)
         if now >= self._next_step and not self._childless:
             self._next_signal(now)
+
+    def _see_off(self, now: float) -> None:
+        if now >= self._leave_by and self._next_step == float("inf"):
+            self._stayed = True
+            self._stop("exited", POLITE[1:])
 
     def _stop(self, ending: str, steps: tuple[int, ...]) -> None:
         if self._next_step == float("inf"):  # the first cause is the ending
@@ -357,6 +302,14 @@ class Turn:
             file.close()
 
 
+def reader_of(order: dict[str, Any]) -> Any:
+    """What reads this command's output, a `Reader` of `orch.dialects`; None for plain output."""
+    if not order["reader"]:
+        return None
+    sys.path.append(order["root"])  # only now is a package of orch worth looking for
+    return __import__(order["reader"], fromlist=["Reader"]).Reader()
+
+
 def supervise(order: dict[str, Any]) -> dict[str, Any]:
     """Run the ordered command to its end; the report."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -373,7 +326,8 @@ def supervise(order: dict[str, Any]) -> dict[str, Any]:
     try:
         return Turn(order, heard).run()
     except SpawnError as error:
-        return {"ending": "spawn_failed", "step": error.args[0], "errno": error.args[1]}
+        failed = {"ending": "spawn_failed", "step": error.args[0], "errno": error.args[1]}
+        return failed | {"program": os.fsdecode(order["argv"][0])}
     except BaseException as error:  # noqa: BLE001 (told; a fault of ours leaves no agent alone)
         signal_tree(signal.SIGKILL, os.getpid())
         return {"ending": "fault", "fault": f"{type(error).__name__}: {error}"}

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from orch.adapters import agent_claude, agent_codex, agent_opencode
 from orch.adapters.agent_command import CommandRunner
 from orch.ports import AgentCommand, AgentResult, AgentWork, StopReason, Watch
 
 AGENTS = Path(__file__).parent / "agents"
+DIALECTS = {
+    "claude": agent_claude.DIALECT,
+    "codex": agent_codex.DIALECT,
+    "opencode": agent_opencode.DIALECT,
+}
 COMMAND = AgentCommand("developer", (), timeout=20, stall_timeout=20, stop_grace=0.2)
 
 
@@ -28,6 +35,8 @@ class AgentBench:
         self.rundir.mkdir()
         self.base_env: Mapping[str, str] = {"PATH": os.defpath, "HOME": str(folder)}
         self.secrets: tuple[str, ...] = ()
+        self.hidden: tuple[Path, ...] = ()
+        self.now = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
     def work(self, *argv: str, command: AgentCommand = COMMAND, prompt: str = "Go.") -> AgentWork:
         """A turn of this program; a bare name that is a stand-in is that stand-in."""
@@ -49,7 +58,14 @@ class AgentBench:
 
     def run(self, work: AgentWork, watch: Watch = never, beat: float = 5.0) -> AgentResult:
         """The result of the turn."""
-        return CommandRunner(self.base_env, self.secrets).run(work, watch, beat)
+        runner = CommandRunner(
+            self.base_env,
+            self.secrets,
+            dialects=DIALECTS,
+            hidden=self.hidden,
+            now=lambda: self.now,
+        )
+        return runner.run(work, watch, beat)
 
     def sh(self, script: str, watch: Watch = never, beat: float = 5.0) -> AgentResult:
         """The result of a shell script."""

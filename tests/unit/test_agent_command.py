@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orch.adapters import agent_command
+from orch.adapters import supervised
 from orch.adapters.agent_command import spellings
 from orch.ports import StopReason
 from tests.unit.agent_bench import AGENTS, COMMAND, AgentBench
@@ -318,7 +318,7 @@ def test_killed_supervisor_is_told_and_leaves_nothing(bench: AgentBench) -> None
 def test_supervisor_that_the_agent_has_stopped_is_overdue_one_day(
     bench: AgentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_command, "OVERDUE", 0.2)
+    monkeypatch.setattr(supervised, "OVERDUE", 0.2)
     command = replace(COMMAND, timeout=0.1, stop_grace=0.1)
     work = bench.work("sh", "-c", "kill -STOP $PPID; sleep 60", command=command)
     result = bench.run(work, beat=0.05)

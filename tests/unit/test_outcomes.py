@@ -88,6 +88,27 @@ def test_a_broken_turn_is_tried_again_until_its_attempts_are_spent(
         assert found.reason == f"{attempt} attempts are spent; the last: {ending}, why"
 
 
+@pytest.mark.parametrize("ending", ["exited", "timeout", "stalled"])
+@pytest.mark.parametrize("verdict", ["pass", None])
+def test_a_failure_the_program_named_outweighs_its_word_and_its_exit(
+    ending: str, verdict: str | None
+) -> None:
+    result = AgentResult(ending, 0, verdict, failure="agent_failed", detail="why")  # type: ignore[arg-type]
+    found = at(result)
+    assert (found.next, found.failure, found.reason) == ("retry", "agent_failed", "why")
+
+
+def test_a_refused_key_parks_at_once_for_a_person() -> None:
+    found = at(AgentResult("exited", 1, failure="auth_invalid", detail="Please run /login."))
+    assert (found.event, found.next, found.failure) == ("fail", "park", "auth_invalid")
+    assert "Please run /login." in found.reason
+
+
+def test_a_reached_limit_is_its_own_failure() -> None:
+    found = at(AgentResult("exited", 1, failure="provider_limited", detail="Wait."))
+    assert (found.next, found.failure) == ("retry", "provider_limited")
+
+
 @pytest.mark.parametrize(
     ("stop", "event", "next_"),
     [

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from orch.adapters import supervisor
-from orch.adapters.supervisor import CappedFile, Pulse, Stream, descendants
+from orch.adapters.streams import CHUNK, TAIL, CappedFile, Stream
+from orch.adapters.supervised import SUPERVISOR
+from orch.adapters.supervisor import Pulse, descendants
 
 
 @pytest.fixture
@@ -27,14 +29,18 @@ def capped(path: Path, limit: int) -> CappedFile:
     return CappedFile(os.fsencode(path), limit)
 
 
-def test_start_imports_nothing_of_orch_and_nothing_heavy() -> None:
-    folder = str(Path(supervisor.__file__).parent)
-    code = f"import sys; sys.path.append({folder!r}); import supervisor; print(*sys.modules)"
+def test_start_imports_nothing_of_orch_but_the_streams_and_nothing_heavy() -> None:
+    code, folder, _ = SUPERVISOR
     done = subprocess.run(
-        [sys.executable, "-ISc", code], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-ISc", code.replace("supervisor.main()", "print(*sys.modules)"), folder],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
     )
     loaded = set(done.stdout.split())
-    assert not {name for name in loaded if name.partition(".")[0] == "orch"}
+    assert {"streams", "supervisor"} <= loaded
+    assert {name for name in loaded if name.startswith("orch")} == {"orch.adapters.streams"}
     assert not loaded & {"typing", "enum", "json", "re", "pathlib", "subprocess", "warnings"}
 
 
@@ -78,7 +84,7 @@ def test_secret_split_in_a_line_too_long_to_hold_is_masked(
     secret = b"token-12345"
     for cut in range(1, len(secret)):
         stream = Stream(pipe[0], [secret], [capped(tmp_path / "log", 10**6)])
-        padding = b"x" * (supervisor.CHUNK - cut)
+        padding = b"x" * (CHUNK - cut)
         for part in (padding, secret[:cut], b"", secret[cut:] + b"y"):
             os.write(pipe[1], part)
             if part:
@@ -99,9 +105,9 @@ def test_line_is_written_when_it_is_whole(tmp_path: Path, pipe: tuple[int, int])
 
 def test_tail_is_the_end_of_the_stream(pipe: tuple[int, int]) -> None:
     stream = Stream(pipe[0], [], [])
-    os.write(pipe[1], b"x" * supervisor.TAIL + b"\nend\n")
+    os.write(pipe[1], b"x" * TAIL + b"\nend\n")
     stream.read()
-    assert len(stream.tail) == supervisor.TAIL
+    assert len(stream.tail) == TAIL
     assert stream.tail.endswith(b"x\nend\n")
 
 
@@ -109,7 +115,8 @@ def test_pulse_stops_after_its_patience_without_a_sign(monkeypatch: pytest.Monke
     monkeypatch.setattr(supervisor, "descendants", dict)
     pulse = Pulse(8.0, now=100.0)
     pulse.stopped(101.9)
-    pulse.stopped(102.0)  # takes the CPU time this test process had used before
+    pulse.stopped(102.0)  # takes the CPU time this test process had used before, be it much or none
+    pulse.seen = 102.0
     assert not pulse.stopped(109.9)
     pulse.seen = 109.0
     assert not pulse.stopped(112.0)
