@@ -1,7 +1,7 @@
 """Reads YAML as plain texts, lists and mappings: no type is guessed, no object is made.
 
-What an agent writes may be hostile: depth is bounded, a key that stands twice is an error, and a
-number stays the text it was, so that none of them can be made expensive.
+What an agent writes may be hostile: its depth and length are bounded, a key that stands twice is an
+error, and a number stays the text it was, so that none of them can be made expensive.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from orch import names
 
 DEEPEST: Final = 50
 """Levels of nesting that are read."""
+MOST: Final = 20_000
+"""Texts, lists and mappings that are read: a second's work, while a lease is running."""
 
 
 class YamlError(Exception):
@@ -27,16 +29,20 @@ class YamlError(Exception):
 
 
 class _Loader(yaml.BaseLoader):
-    """The loader that resolves no types, with a floor under it and without doubled keys."""
+    """The loader that resolves no types, within bounds and without doubled keys."""
 
     depth = 0
+    count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As the base does, to a bounded depth."""
+        """As the base does, to a bounded depth and number."""
         self.depth += 1
+        self.count += 1
+        line = self.peek_event().start_mark.line + 1
         if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark
-            raise YamlError(mark.line + 1, f"it is nested more than {DEEPEST} levels deep")
+            raise YamlError(line, f"it is nested more than {DEEPEST} levels deep")
+        if self.count > MOST:
+            raise YamlError(line, f"it has more than {MOST} entries")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -71,11 +77,11 @@ def parsed(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = 1 if mark is None else mark.line + 1
-        raise YamlError(line, _shortened(error.problem or error.context)) from error
+        raise YamlError(line, _shortened(error.context, error.problem)) from error
     except yaml.YAMLError as error:
         raise YamlError(1, _shortened(str(error))) from error
 
 
-def _shortened(problem: str | None) -> str:
-    words = " ".join((problem or "it is not YAML").split())
+def _shortened(*problems: str | None) -> str:
+    words = " ".join(", ".join(filter(None, problems)).split()) or "it is not YAML"
     return words if len(words) <= 120 else words[:119] + "…"

@@ -30,10 +30,13 @@ def content(root: Path, path: str) -> bytes | None:
     try:
         with _inside(root, folders) as folder:
             fd = _opened(name, folder, "it", 0)
-            with os.fdopen(fd, "rb") as file:
+            try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise RefusedError("it is not a regular file")
-                found = file.read(LIMIT + 1)
+                with os.fdopen(fd, "rb", closefd=False) as file:
+                    found = file.read(LIMIT + 1)
+            finally:
+                os.close(fd)
     except FileNotFoundError:
         return None
     except OSError as error:
