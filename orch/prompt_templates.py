@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orch.errors import ConfigError
@@ -34,7 +34,7 @@ ALLOWED: Final = (
     nodes.Or,
     nodes.Not,
 )
-COMPARISONS: Final = ("eq", "ne")
+COMPARISONS: Final = frozenset({"eq", "ne"})
 """What any two values can be asked for without an error."""
 
 
@@ -78,6 +78,7 @@ class Loader:
             return None
         try:
             tree = self._environment.parse(source.text)
+            # Before it is compiled: the compiler works out what is constant, however large.
             wrong = sorted(set(_wrong(tree, kind)))
             template = None if wrong else self._environment.from_string(source.text)
         except TemplateSyntaxError as error:
@@ -135,27 +136,35 @@ def overriding(folder: Path, stages: Collection[str], problems: list[str]) -> Ma
 
 def _wrong(tree: nodes.Template, kind: Kind) -> Iterator[tuple[int, str]]:
     """What is wrong with a template that parses: line, and what."""
-    # The language itself knows two names more, whose print would mean nothing to an agent.
-    unknown = (
-        (meta.find_undeclared_variables(tree) | {"loop", "self"}) - kind.variables - kind.lists
-    )
-    for node in _below(tree):
-        if not isinstance(node, ALLOWED):
-            yield node.lineno, f"{_called(node)} cannot be used in a prompt"
-        elif isinstance(node, nodes.Name) and node.name in unknown:
-            given = ", ".join(sorted(kind.variables | kind.lists))
-            yield node.lineno, f"the variable `{node.name}` is unknown; known: {given}"
-        else:
-            yield from _misused(node, kind)
+    yield from _wrong_below(tree, kind, kind.variables | kind.lists)
     missing = set(kind.due) - set(_printed(tree.body))
     for name in sorted(missing):
         yield 1, f"`{{{{ {name} }}}}` is nowhere printed without a condition, and has to be"
 
 
+def _wrong_below(node: nodes.Node, kind: Kind, known: frozenset[str]) -> Iterator[tuple[int, str]]:
+    if not isinstance(node, ALLOWED):
+        yield node.lineno, f"{_called(node)} cannot be used in a prompt"
+        return
+    if isinstance(node, nodes.Name) and node.ctx == "load" and node.name not in known:
+        given = ", ".join(sorted(kind.variables | kind.lists))
+        yield node.lineno, f"the variable `{node.name}` is unknown; known: {given}"
+    yield from _misused(node, kind)
+    inner = known
+    if isinstance(node, nodes.For) and isinstance(node.target, nodes.Name):
+        inner = known | {node.target.name}
+    outside = ("iter", "else_") if isinstance(node, nodes.For) else ()
+    for child in node.iter_child_nodes(only=outside or None):
+        yield from _wrong_below(child, kind, known)
+    if outside:
+        for child in node.iter_child_nodes(exclude=(*outside, "target")):
+            yield from _wrong_below(child, kind, inner)
+
+
 def _misused(node: nodes.Node, kind: Kind) -> Iterator[tuple[int, str]]:
     if isinstance(node, nodes.For):
         yield from _misled(node, kind)
-    elif isinstance(node, nodes.Operand) and node.op not in COMPARISONS:
+    elif isinstance(node, nodes.Compare) and {each.op for each in node.ops} - COMPARISONS:
         yield node.lineno, "only == and != can be asked in a prompt"
     elif isinstance(node, nodes.Output):
         for name in node.find_all(nodes.Name):
@@ -171,14 +180,6 @@ def _misled(node: nodes.For, kind: Kind) -> Iterator[tuple[int, str]]:
         yield node.lineno, "`for` needs one new name"
     if node.recursive:
         yield node.lineno, "a recursive `for` cannot be used in a prompt"
-
-
-def _below(node: nodes.Node) -> Iterator[nodes.Node]:
-    """The node and all below it; below one that is refused nothing more is looked at."""
-    yield node
-    if isinstance(node, ALLOWED):
-        for child in node.iter_child_nodes():
-            yield from _below(child)
 
 
 def _printed(body: list[nodes.Node]) -> Iterator[str]:
