@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +17,7 @@ NOTE: Final = "<!-- Written by `make docs` from the code. Change the code instea
 
 
 def stages_page() -> str:
-    """docs/stages.md: stages, tracks, and the states of a job."""
-    rows = [
-        [
-            f"`{stage.name}`",
-            f"`{stage.agent}`" if stage.agent else "–",
-            f"`{stages.queue_of(stage.agent)}`" if stage.agent else "–",
-            ", ".join(f"`{to}`" for to in _reached(stage.name, "start", "pass")) or "–",
-            f"`{stage.rework_to}`" if stage.rework_to else "–",
-            "yes" if stage.name in stages.TERMINAL else "",
-        ]
-        for stage in stages.TABLE
-    ]
+    """docs/stages.md: stages, what each has to show, tracks, and the states of a job."""
     tracks = [
         [f"`{name}`", " → ".join([*path, stages.DONE])] for name, path in stages.TRACKS.items()
     ]
@@ -46,7 +35,14 @@ def stages_page() -> str:
             "",
             "![The stages of a task](img/stages.svg)",
             "",
-            *_table(["stage", "agent", "queue", "leads to", "rework to", "terminal"], rows),
+            *_edges(),
+            "",
+            "## What a stage has to show",
+            "",
+            "The documents lie in `docs/work-items/<ID>/`. A stage passes when every one of its "
+            "quality checks does: they look at the worktree and at what orch itself ran.",
+            "",
+            *_dues(),
             "",
             "## Tracks",
             "",
@@ -152,6 +148,34 @@ def line_drawing() -> str:
             shapes.append(_box(110 + place * 230, y, 200, 46, item, why, kind))
     shapes.append(_box(570, 14, 200, 46, "ORCH-116", "paused: out of the line", "paused"))
     return _svg(800, 212, "One lane per repo: who holds it, who waits, and why", shapes)
+
+
+def _edges() -> list[str]:
+    rows = [
+        [
+            f"`{stage.name}`",
+            f"`{stage.agent}`" if stage.agent else "–",
+            f"`{stages.queue_of(stage.agent)}`" if stage.agent else "–",
+            _quoted(_reached(stage.name, "start", "pass")),
+            f"`{stage.rework_to}`" if stage.rework_to else "–",
+            "yes" if stage.name in stages.TERMINAL else "",
+        ]
+        for stage in stages.TABLE
+    ]
+    return _table(["stage", "agent", "queue", "leads to", "rework to", "terminal"], rows)
+
+
+def _dues() -> list[str]:
+    rows = [
+        [f"`{stage.name}`", _quoted(stage.delivers), _quoted(stage.checks)]
+        for stage in stages.TABLE
+        if stage.agent is not None
+    ]
+    return _table(["stage", "documents", "quality checks"], rows)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "–"
 
 
 def _reached(stage: str, *moves: stages.Move) -> list[str]:

@@ -26,22 +26,66 @@ Move = Literal["start", "pass", "rework", "cancel"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a task: whose job it is, and where rework leads."""
+    """One step of a task: whose job it is, what it has to show, and where rework leads."""
 
     name: StageName
     agent: str | None = None
     rework_to: StageName | None = None
+    delivers: tuple[str, ...] = ()
+    """The documents due in the work item's folder; `orch.qg.documents` says how each looks."""
+    checks: tuple[str, ...] = ()
+    """The quality checks to pass before it is left, by their names in `orch.qg.checks`."""
 
 
 TABLE: Final[tuple[Stage, ...]] = (
     Stage("created"),
-    Stage("analysis", agent="analyst"),
-    Stage("architecture", agent="architect", rework_to="analysis"),
-    Stage("development", agent="developer"),
-    Stage("review", agent="reviewer", rework_to="development"),
-    Stage("testing", agent="tester", rework_to="development"),
-    Stage("deploy-staging", agent="deployer", rework_to="development"),
-    Stage("deploy", agent="deployer", rework_to="development"),
+    Stage(
+        "analysis",
+        agent="analyst",
+        delivers=(
+            "01-brief.md",
+            "02-requirements.md",
+            "03-acceptance-criteria.md",
+            "04-test-plan.yaml",
+        ),
+        checks=("check_analysis_complete",),
+    ),
+    Stage(
+        "architecture",
+        agent="architect",
+        rework_to="analysis",
+        delivers=("06-adr/ADR-NNN-<slug>.md", "07-design.md"),
+        checks=("check_architecture_done",),
+    ),
+    Stage("development", agent="developer", checks=("check_tests_pass",)),
+    Stage(
+        "review",
+        agent="reviewer",
+        rework_to="development",
+        delivers=("12-review.md",),
+        checks=("check_review_approved",),
+    ),
+    Stage(
+        "testing",
+        agent="tester",
+        rework_to="development",
+        delivers=("13-test-report.md",),
+        checks=("check_test_report", "check_tests_pass"),
+    ),
+    Stage(
+        "deploy-staging",
+        agent="deployer",
+        rework_to="development",
+        delivers=("14-staging-log.md",),
+        checks=("check_staging_healthy",),
+    ),
+    Stage(
+        "deploy",
+        agent="deployer",
+        rework_to="development",
+        delivers=("15-deploy-log.md",),
+        checks=("check_landed", "check_deploy_healthy"),
+    ),
     Stage("done"),
     Stage("cancelled"),
 )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from orch.jobs import VERDICTS
+from orch.qg import reading
+from orch.qg.front_matter import front_matter, line_of
+from orch.qg.plain_yaml import YamlError
+from orch.qg.reading import RefusedError
 from orch.stages import AGENTS, BY_NAME
 
-RESULT_LIMIT: Final = 1024 * 1024
+RESULT_LIMIT: Final = reading.LIMIT
 """Bytes a result file may have."""
 TEXT_LIMIT: Final = 10_000
 """Characters of a summary or a question that are kept."""
@@ -33,44 +36,72 @@ class Statement:
     detail: str = ""
 
 
-class RefusedError(Exception):
-    """The result file cannot be used."""
+@dataclass(frozen=True)
+class OwnDocument:
+    """The document in which a stage may say its verdict, as it was when the turn began."""
+
+    root: Path
+    """The worktree."""
+    path: str
+    """Where it lies below the worktree."""
+    before: str = ""
+    """What `digest` said when the turn began; with the same content it says nothing new."""
 
 
-def read_statement(result_file: Path, output_tail: bytes) -> Statement:
-    """The first statement found: the result file, then the last line of standard output.
+def digest(root: Path, path: str) -> str:
+    """A fingerprint of a file below `root`; empty when there is none that can be used."""
+    try:
+        content = reading.content(root, path)
+    except RefusedError:
+        return ""
+    return "" if content is None else _fingerprint(content)
 
-    A result file that is there but unusable is not passed over: the agent meant to say
-    something, and a person should see what became of it.
+
+def read_statement(
+    result_file: Path, output_tail: bytes, document: OwnDocument | None = None
+) -> Statement:
+    """The first statement found: result file, the stage's own document, last line of the output.
+
+    A result file or a front matter that is there but unusable is not passed over: the agent meant
+    to say something, and a person should see what became of it. A document that is what it was
+    before the turn belongs to an earlier attempt and says nothing.
     """
     try:
-        content = _content(result_file)
-        return _last_line(output_tail) if content is None else _parsed(content)
+        content = reading.content(result_file.parent, result_file.name)
+        if content is not None:
+            return _parsed(content)
     except RefusedError as refusal:
         return Statement(detail=f"The result file was refused: {refusal}.")
-
-
-def _content(path: Path) -> bytes | None:
-    """The bytes of the file, None when there is none. Follows no link and waits for no FIFO."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        said = None if document is None else _documented(document)
+    except RefusedError as refusal:
+        where = "The document" if document is None else document.path
+        return Statement(detail=f"{where} was refused: {refusal}.")
+    return _last_line(output_tail) if said is None else said
+
+
+def _fingerprint(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _documented(document: OwnDocument) -> Statement | None:
+    content = reading.content(document.root, document.path)
+    if content is None or _fingerprint(content) == document.before:
         return None
-    except OSError as error:
-        reason = "it is a symbolic link" if path.is_symlink() else (error.strerror or "unreadable")
-        raise RefusedError(reason) from error
+    text = reading.decoded(content)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise RefusedError("it is not a regular file")
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            content = file.read(RESULT_LIMIT + 1)
-    except OSError as error:
-        raise RefusedError(error.strerror or "it cannot be read") from error
-    finally:
-        os.close(fd)
-    if len(content) > RESULT_LIMIT:
-        raise RefusedError(f"it is larger than {RESULT_LIMIT} bytes")
-    return content
+        said = front_matter(text)
+    except YamlError as error:
+        raise RefusedError(str(error)) from error
+    if said is None or not said.verdict:
+        return None
+    if said.verdict not in VERDICTS:
+        line = line_of(text, "verdict")
+        allowed = ", ".join(VERDICTS)
+        raise RefusedError(
+            f"line {line}: `verdict` is {_shown(said.verdict)}, not one of {allowed}"
+        )
+    return Statement(word=said.verdict, summary=storable(said.summary))
 
 
 def _parsed(content: bytes) -> Statement:
