@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -25,11 +25,15 @@ from pydantic import (
     model_validator,
 )
 
-from orch.errors import ConfigError
+from orch import names, stages
+from orch.errors import BadInput, ConfigError
 from orch.ports import Adapter, Sandbox
+from orch.repo_settings import RepoSettings, Seconds
 from orch.stages import AGENTS
 
 PREFIX: Final = "ORCH_"
+TABLES: Final = ("repos", "agents")
+"""Settings of orch.toml alone: tables of tables."""
 SECRETS: Final = frozenset({"database_url", "broker_url"})
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
@@ -37,8 +41,6 @@ BROKER_NOTE: Final = "broker.url"
 """File in the data folder in which `orch up` notes where its broker is while it runs."""
 HERE: Final = "{here}"
 """In an agent's settings: the folder of orch.toml, so that scripts may lie beside it."""
-
-Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
 
 
 class AgentSettings(BaseModel):
@@ -132,6 +134,21 @@ class Settings(BaseModel):
         "INFO", description="Least important events that are logged."
     )
     log_format: Literal["text", "json"] = Field("text", description="How events are logged.")
+    task_budget_usd: float = Field(
+        0, ge=0, le=1_000_000, description="Cost after which a task is parked; 0 is no limit."
+    )
+    task_max_turns: int = Field(
+        0, ge=0, le=1_000_000, description="Agents' turns after which a task is parked; 0 is none."
+    )
+    keep_ended_seconds: Seconds = Field(
+        7 * 24 * 3600, description="How long the workspace of an ended task is kept."
+    )
+    monitor_seconds: Seconds = Field(
+        300, description="How often a repo's health command is run on its default branch."
+    )
+    repos: dict[str, RepoSettings] = Field(
+        default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
+    )
     agents: dict[str, AgentSettings] = Field(
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
@@ -141,6 +158,19 @@ class Settings(BaseModel):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("repos")
+    @classmethod
+    def _sound_repos(cls, value: dict[str, RepoSettings]) -> dict[str, RepoSettings]:
+        for name, repo in value.items():
+            try:
+                names.repo(name)
+            except BadInput as error:
+                raise ValueError(error.message) from error
+            known = stages.TRACKS | repo.tracks
+            if repo.track not in known:
+                raise ValueError(f"{name}: {repo.track} is no track; known: {', '.join(known)}")
         return value
 
     @field_validator("agents")
@@ -186,7 +216,7 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     for source, pairs in ((".env", _from_dotenv(folder / ".env")), ("environment", environ)):
         for name, text in pairs.items():
             key = name.removeprefix(PREFIX).lower()
-            if name.startswith(PREFIX) and key in Settings.model_fields and key != "agents":
+            if name.startswith(PREFIX) and key in Settings.model_fields and key not in TABLES:
                 values[key] = text
                 places[key] = f"{source}, {name}"
     try:
@@ -224,7 +254,7 @@ def env_example() -> str:
     """The text of `.env.example`: every setting with its meaning and default."""
     lines = ["# Every setting of orch with its default. Copy to .env and change what you need.", ""]
     for name, known in Settings.model_fields.items():
-        if name == "agents":
+        if name in TABLES:
             continue
         lines += [
             f"# {known.description}",
@@ -266,13 +296,14 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
             f"{path.name} holds a password in {', '.join(secrets)}.",
             suggested_fix="Move it to the environment or to .env, which is not committed.",
         )
-    values.update(_located(values.get("agents"), path.parent.resolve()))
+    for name in TABLES:
+        values.update(_located(name, values.get(name), path.parent.resolve()))
     return values
 
 
-def _located(agents: Any, folder: Path) -> dict[str, Any]:
-    """The agents with `{here}` replaced; what is not of the right shape is left to validation."""
-    if not isinstance(agents, dict):
+def _located(name: str, table: Any, folder: Path) -> dict[str, Any]:
+    """A table with `{here}` replaced; what is not of the right shape is left to validation."""
+    if not isinstance(table, dict):
         return {}
 
     def fill(value: Any) -> Any:
@@ -284,7 +315,7 @@ def _located(agents: Any, folder: Path) -> dict[str, Any]:
             return {key: fill(each) for key, each in value.items()}
         return value
 
-    return {"agents": fill(agents)}
+    return {name: fill(table)}
 
 
 def _from_dotenv(path: Path) -> dict[str, str]:

@@ -65,7 +65,15 @@ def _words(name: str, default: str = "") -> Column[Any]:
     return Column(name, Text, nullable=False, server_default=default)
 
 
-repos = Table("repos", metadata, Column("name", String(200), primary_key=True), _created())
+repos = Table(
+    "repos",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    _created(),
+    # The landing lease. No foreign key: jobs refer to repos already.
+    Column("landing_job_id", Id),
+    Column("landing_until", UtcDateTime),
+)
 
 wakes = Table(
     "wakes",
@@ -99,6 +107,13 @@ tasks = Table(
     Column("paused_until", UtcDateTime),
     Column("reworks", Integer, nullable=False, server_default=text("0")),
     Column("finished_at", UtcDateTime),
+    Column("approval", String(32)),
+    Column("base_sha", String(64)),
+    Column("head_sha", String(64)),
+    Column("tested_sha", String(64)),
+    Column("merge_sha", String(64)),
+    Column("cost_usd", Float, nullable=False, server_default=text("0")),
+    Column("turns", Integer, nullable=False, server_default=text("0")),
 )
 _task = tasks.c
 _index(
@@ -147,6 +162,7 @@ jobs = Table(
     Column("exit_code", Integer),
     Column("usage", JSON, nullable=False, server_default="{}"),
     Column("log_path", Text),
+    Column("report", JSON, nullable=False, server_default="{}"),
     CheckConstraint(
         "status IN (" + ", ".join(f"'{state}'" for state in job_states.STATES) + ")", name="status"
     ),

@@ -1,0 +1,79 @@
+"""What orch.toml can say of one repo: where it is, its commands, its way through the stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from orch import names, stages
+from orch.errors import BadInput
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
+
+
+def _words(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and not value[0]:
+        raise ValueError("the first word is empty, and no program")
+    return value
+
+
+def _track(value: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name for name in value if name not in stages.TRACKS["full"]]
+    if unknown:
+        known = ", ".join(stages.TRACKS["full"])
+        raise ValueError(f"{', '.join(unknown)} is no stage of a track; known: {known}")
+    if value[:1] != (stages.ENTRY,):
+        raise ValueError(f"a track begins with {stages.ENTRY}")
+    if list(value) != sorted(set(value), key=stages.STAGES.index):
+        raise ValueError("a track names each stage once, in the order of the stage table")
+    return value
+
+
+def _approvals(value: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name for name in value if name not in stages.TRACKS["full"]]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no stage that could wait for an approval")
+    return value
+
+
+Words = Annotated[tuple[str, ...], AfterValidator(_words)]
+Track = Annotated[tuple[str, ...], AfterValidator(_track)]
+Approvals = Annotated[tuple[str, ...], AfterValidator(_approvals)]
+
+
+class RepoSettings(BaseModel):
+    """How orch works on one repo."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    default_branch: str = ""
+    test: Words = ()
+    staging: Words = ()
+    deploy: Words = ()
+    health: Words = ()
+    command_timeout: Seconds = 3600
+    prompts: Path | None = None
+    """A folder whose templates replace orch's own."""
+    track: str = stages.DEFAULT_TRACK
+    """The track of a new task that names none."""
+    tracks: dict[str, Track] = {}
+    """The repo's own tracks, beside those of every repo."""
+    approvals: Approvals = ()
+    """Stages that a person has to approve before they are left."""
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        try:
+            return names.remote_url(value)
+        except BadInput as error:
+            raise ValueError(error.message) from error
+
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        """The commands that are named."""
+        named = {"test": self.test, "staging": self.staging}
+        named |= {"deploy": self.deploy, "health": self.health}
+        return {name: words for name, words in named.items() if words}
