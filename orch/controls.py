@@ -123,6 +123,7 @@ def _resume(conn: Connection, line: Line, order: Order) -> bool:
         return False
     if task["reworks"] >= line.limits.max_reworks:
         work.forgive_reworks(conn, task["id"])
+    work.forgive_costs(conn, task["id"])
     _requeue(conn, line, task, order.actor)
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, and_, func, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import stages
+from orch.store import ledger
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, agents, beats, jobs, workers
 from orch.store.session import insert_unless_there, put
@@ -90,3 +92,14 @@ def is_alive(now: Moment, stale: float) -> ColumnElement[bool]:
 def note_beat(conn: Connection, name: str, now: Moment, **detail: object) -> None:
     """Write down when something periodic last happened, for healthz."""
     put(conn, beats, {"name": name}, {"at": at(now), "detail": detail})
+
+
+SUSPENSION: Final = 900.0
+"""Seconds for which an agent is suspended when nobody said until when."""
+
+
+def suspend(conn: Connection, agent: str, until: datetime | None, reason: str, now: Moment) -> None:
+    """Give an agent nothing to do until then, whichever task it is of."""
+    end = later(now, SUSPENSION) if until is None else at(until)
+    put(conn, agents, {"name": agent}, {"suspended_until": end, "suspended_reason": reason})
+    ledger.record(conn, now, "agent.suspended", reason=reason, data={"agent": agent})
