@@ -18,7 +18,7 @@ from orch.dispatcher import Tick
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
 from orch.serial_gate import Gate, Layers
-from orch.store import claims, fleet, looks
+from orch.store import claims, fleet, looks, work
 from orch.store.schema import counters, events, jobs, metadata, repo_freeze, repos, tasks
 from orch.store.session import Store
 
@@ -155,6 +155,17 @@ class Rig:
         """Put a task at a stage, as a program writing by hand would."""
         statement = update(tasks).where(tasks.c.work_item_id == item).values(stage=stage)
         self.store.write(lambda conn: conn.execute(statement))
+
+    def asked(self, item: str, question: str = "Which colour?") -> None:
+        """Let the task's newest job have ended with a question, and park it for that."""
+        said = update(jobs).where(jobs.c.id == self.job(item)["id"]).values(verdict="needs_input")
+        task_id, reason = self.row_id(item), f"needs input: {question}"
+
+        def ask(conn: Connection) -> None:
+            conn.execute(said)
+            work.park(conn, task_id, self.clock(), reason=reason)
+
+        self.store.write(ask)
 
     def row(self, item: str) -> RowMapping:
         """The task's row."""

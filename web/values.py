@@ -104,6 +104,30 @@ class Pause(TaskControl):
     now: Annotated[bool, Field(description="Stop its agent instead of letting it end.")] = False
 
 
+class Reject(OfTask):
+    """What is to be done again."""
+
+    note: Annotated[
+        str,
+        BeforeValidator(names.note),
+        _text("The discount is missing.", names.NOTE_LIMIT),
+        Field(description="What is to be done; the task's agent reads it."),
+    ]
+    preview: Preview = False
+
+
+class Answer(OfTask):
+    """The answer to a task's question."""
+
+    text: Annotated[
+        str,
+        BeforeValidator(lambda value: names.note(value, "text")),
+        _text("Blue, as in the logo.", names.NOTE_LIMIT),
+        Field(description="The answer; the task's agent reads it."),
+    ]
+    preview: Preview = False
+
+
 class Depend(TaskControl):
     """Which task comes first."""
 

@@ -106,8 +106,8 @@ def _parked(task: Mapping[str, Any], now: datetime) -> Text:
     by = f" by {task['paused_by']}" if task["paused_by"] else ""
     why = f": {task['paused_reason']}" if task["paused_reason"] else ""
     said = f"parked: {task['work_item_id']} at {task['stage']}{by}, {ago(task['paused_at'], now)}"
-    clear = f"orch resume {task['work_item_id']}"
-    return Text.assemble(shown(f"{said} ago{why}", "magenta"), "  ", shown(clear, "dim"))
+    told = shown(f"{said} ago{why}", "magenta")
+    return Text.assemble(told, "  ", shown(task["clear_with"], "dim"))
 
 
 def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime, wide: bool) -> Table:
