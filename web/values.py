@@ -60,6 +60,12 @@ Agent = Annotated[
     WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
     Field(description="An agent's name."),
 ]
+AgentName = Annotated[
+    str,
+    BeforeValidator(names.agent),
+    WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
+    Field(description="An agent's name."),
+]
 Kind = Annotated[
     str,
     Field(
@@ -148,6 +154,20 @@ class Freeze(RepoControl):
     reason: Reason
     until: Until = None
     allow: Annotated[WorkItem | None, Field(description="The work item that may pass.")] = None
+
+
+class AgentControl(Given):
+    """A control of one agent, for all tasks."""
+
+    agent: AgentName
+    reason: Reason = ""
+
+
+class Suspend(AgentControl):
+    """For how long an agent gets nothing to do, and why."""
+
+    reason: Reason
+    until: Until = None
 
 
 class Add(Given):
