@@ -51,8 +51,8 @@ def answer(conn: Connection, line: Line, task: Row, *, actor: str, reason: str) 
         )
     _take_back(conn, line, task, actor, "answered")
     queue_again(conn, line, task, actor)
-    told = {"actor": actor, "reason": reason, "data": {"question": question}}
-    _tell(conn, line, task, "task.answered", told)
+    said = {"actor": actor, "reason": reason}
+    _tell(conn, line, task, "task.answered", said, question=question)
 
 
 def is_said(conn: Connection, task: Row, kind: str) -> bool:
@@ -126,6 +126,8 @@ def _move(conn: Connection, line: Line, task: Row, to_stage: str, actor: str) ->
     ledger.wake(conn, line.now(), [task["repo"]])
 
 
-def _tell(conn: Connection, line: Line, task: Row, kind: str, told: dict[str, object]) -> None:
+def _tell(
+    conn: Connection, line: Line, task: Row, kind: str, told: dict[str, str], **data: str
+) -> None:
     about = {"task_id": task["id"], "repo": task["repo"]}
-    ledger.record(conn, line.now(), kind, **about, **told)
+    ledger.record(conn, line.now(), kind, **about, **told, data=data)
