@@ -16,7 +16,7 @@ from orch.store.session import Connection, Row
 def approve(conn: Connection, line: Line, task: Row, *, actor: str, reason: str) -> None:
     """Let a task leave the stage whose approval it waits for. Raises IllegalTransition."""
     stage = _awaited(task)
-    to_stage = _after(task)
+    to_stage = _after(line, task)
     _take_back(conn, line, task, actor, "approved")
     _move(conn, line, task, to_stage, actor)
     if to_stage not in stages.TERMINAL:
@@ -96,9 +96,9 @@ def _awaited(task: Row) -> str:
     return stage
 
 
-def _after(task: Row) -> str:
+def _after(line: Line, task: Row) -> str:
     try:
-        return stages.after(task["stage"], task["track"])
+        return stages.after(task["stage"], task["track"], line.own_tracks(task["repo"]))
     except KeyError:
         raise IllegalTransition(
             f"{task['work_item_id']} is on the track {task['track']}, which nobody declares.",

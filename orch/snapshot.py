@@ -86,10 +86,12 @@ def _blank() -> dict[str, Any]:
 
 
 def hold(agent_name: str, serving: dict[str, dict[str, Any]]) -> str | None:
-    """What a job with an open gate waits for: `capacity`, `no-worker`, or nothing."""
+    """What a job with an open gate waits for: `capacity`, `suspended`, `no-worker`, or nothing."""
     agent = serving.get(agent_name)
     if agent is None or not agent["workers"]:
         return "no-worker"
+    if agent["suspended_until"] is not None:
+        return "suspended"
     return "capacity" if agent["live"] >= agent["slots"] else None
 
 

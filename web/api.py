@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Response, request
 
-from orch import controls, events, health, listing, mirror, names, preview, snapshot, story
+from orch import agents, controls, events, health, listing, mirror, names, preview, snapshot, story
 from orch.controls import NewTask, Order
 from web import documents, following, metrics, values
 from web.given import Given
@@ -88,6 +88,28 @@ def freeze(call: Call[values.Freeze]) -> dict[str, Any]:
 def unfreeze(call: Call[values.RepoControl]) -> dict[str, Any]:
     """Lift the freeze of exactly this repo or glob."""
     return _of_repo(call, "unfreeze")
+
+
+# --- agents -----------------------------------------------------------------------------------
+
+
+@ROUTES.add("GET", "/agents", "viewer")
+def agents_listed(call: Call[Given]) -> dict[str, Any]:
+    """Every agent: its workers, slots and live jobs, and until when and why it is suspended."""
+    return {"agents": agents.listed(call.desk.line)}
+
+
+@ROUTES.add("POST", "/agents/<agent>/suspend", "operator", values.Suspend, "either")
+def suspend(call: Call[values.Suspend]) -> dict[str, Any]:
+    """Give an agent nothing to do for a while, whichever task it is of; what runs goes on."""
+    asked = call.given
+    return agents.suspend(call.desk.line, asked.agent, call.holder.name, asked.reason, _until(call))
+
+
+@ROUTES.add("POST", "/agents/<agent>/resume", "operator", values.AgentControl, "either")
+def resume_agent(call: Call[values.AgentControl]) -> dict[str, Any]:
+    """End an agent's suspension, and let what waits for it start."""
+    return agents.resume(call.desk.line, call.given.agent, call.holder.name, call.given.reason)
 
 
 # --- tasks ------------------------------------------------------------------------------------

@@ -60,6 +60,12 @@ Agent = Annotated[
     WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
     Field(description="An agent's name."),
 ]
+AgentName = Annotated[
+    str,
+    BeforeValidator(names.agent),
+    WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
+    Field(description="An agent's name."),
+]
 Kind = Annotated[
     str,
     Field(
@@ -150,6 +156,20 @@ class Freeze(RepoControl):
     allow: Annotated[WorkItem | None, Field(description="The work item that may pass.")] = None
 
 
+class AgentControl(Given):
+    """A control of one agent, for all tasks."""
+
+    agent: AgentName
+    reason: Reason = ""
+
+
+class Suspend(AgentControl):
+    """For how long an agent gets nothing to do, and why."""
+
+    reason: Reason
+    until: Until = None
+
+
 class Add(Given):
     """A work item as it comes in."""
 
@@ -157,9 +177,10 @@ class Add(Given):
     repo: Repo
     title: Annotated[str, Field(max_length=names.TITLE_LIMIT)] = ""
     description: Annotated[str, Field(max_length=names.TEXT_LIMIT)] = ""
-    track: Annotated[str, Field(json_schema_extra={"enum": list(stages.TRACKS)})] = (
-        stages.DEFAULT_TRACK
-    )
+    track: Annotated[
+        str,
+        Field(description="full, fast, docs or one of the repo's own; empty is the repo's usual."),
+    ] = ""
     depends_on: Annotated[
         tuple[WorkItem, ...], Field(max_length=1000, description="Work items that come first.")
     ] = ()

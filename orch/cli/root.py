@@ -64,6 +64,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "depend": ("steering", "Let a task start only after another is over."),
         "freeze": ("steering", "Let nothing start or land in a repo."),
         "unfreeze": ("steering", "Lift a freeze."),
+        "agent": ("fleet", "List agents; suspend one for all tasks, and resume it."),
     },
     "Set up": {
         "check": ("setting_up", "Show the settings in force, or all that is wrong with them."),

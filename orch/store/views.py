@@ -321,29 +321,31 @@ def unfinished_before(
 
 
 def agents_now(conn: Connection, now: Moment, stale: float) -> dict[str, dict[str, Any]]:
-    """Per agent: its live jobs, the slots of its live workers, how many those are."""
-    known: dict[str, dict[str, Any]] = {
-        name: {"live": 0, "slots": 0, "workers": 0, "suspended_until": None}
-        for name in stages.AGENTS
-    }
+    """Per agent: its live jobs, the slots of its live workers, how many those are, and until when
+    and why it is suspended, if it is. A suspended agent has no slots."""
+    known = {name: _an_agent() for name in stages.AGENTS}
     fleet_rows = conn.execute(
         select(workers.c.queue, func.sum(workers.c.concurrency), func.count())
         .where(fleet.is_alive(now, stale), workers.c.queue != stages.CONTROL_QUEUE)
         .group_by(workers.c.queue)
     )
     for queue, slots, count in fleet_rows:
-        entry = known.setdefault(queue.removeprefix("agent."), {"live": 0, "suspended_until": None})
+        entry = known.setdefault(queue.removeprefix("agent."), _an_agent())
         entry |= {"slots": int(slots), "workers": count}
     live = select(jobs.c.agent, func.count()).where(LIVE).group_by(jobs.c.agent)
     for agent, count in conn.execute(live):
-        known.setdefault(agent, {"slots": 0, "workers": 0, "suspended_until": None})["live"] = count
-    until = agents.c.suspended_until
-    for row in conn.execute(select(agents.c.name, until, (until > at(now)).label("suspended"))):
-        entry = known.setdefault(row.name, {"live": 0, "slots": 0, "workers": 0})
-        entry["suspended_until"] = row.suspended_until
-        if row.suspended:
-            entry["slots"] = 0
+        known.setdefault(agent, _an_agent())["live"] = count
+    suspended = select(agents).where(fleet.is_suspended(now))
+    for row in conn.execute(suspended):
+        entry = known.setdefault(row.name, _an_agent())
+        entry |= {"suspended_until": row.suspended_until, "slots": 0}
+        entry["suspended_reason"] = row.suspended_reason
     return known
+
+
+def _an_agent() -> dict[str, Any]:
+    nothing = {"live": 0, "slots": 0, "workers": 0}
+    return {**nothing, "suspended_until": None, "suspended_reason": None}
 
 
 def overview(conn: Connection, gate: Gate) -> list[RowMapping]:
