@@ -6,20 +6,16 @@ the line of its repo all the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from orch import names, stages
 from orch.line import Line
-from orch.repo_settings import RepoSettings
 from orch.store import history, work
 from orch.store.session import Connection
 
 log = structlog.get_logger(__name__)
-Repos = Mapping[str, RepoSettings]
-"""What orch.toml says of each repo: it may declare tracks of its own."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +45,18 @@ class Stray:
         )
 
 
-def find(line: Line, repos: Repos) -> list[Stray]:
+def find(line: Line) -> list[Stray]:
     """The strays of this moment, oldest first. Raises StoreUnavailable."""
-    return line.store.read(lambda conn: _find(conn, repos))
+    return line.store.read(lambda conn: _find(conn, line))
 
 
-def park(line: Line, repos: Repos) -> list[Stray]:
+def park(line: Line) -> list[Stray]:
     """Park every stray with its reason, and name each in the log. Raises StoreUnavailable.
 
     One that is parked already keeps its pause. Asked again, nothing changes.
     """
 
-    found = find(line, repos)
+    found = find(line)
     parked = [_park(line, stray) for stray in found if not stray.is_parked]
     for stray in found:
         log.warning(
@@ -91,12 +87,11 @@ def _park(line: Line, stray: Stray) -> bool:
     return line.store.write(run)
 
 
-def _find(conn: Connection, repos: Repos) -> list[Stray]:
+def _find(conn: Connection, line: Line) -> list[Stray]:
     found = [Stray(**row) for row in history.tasks_beyond(conn, stages.STAGES, stages.TRACKS)]
-    return [each for each in found if not _is_known(each, repos)]
+    return [each for each in found if not _is_known(each, line.own_tracks(each.repo))]
 
 
-def _is_known(stray: Stray, repos: Repos) -> bool:
+def _is_known(stray: Stray, own: stages.Tracks) -> bool:
     """The stage is one, and the track one of its repo's own: the store knows only the others."""
-    own = repos[stray.repo].tracks if stray.repo in repos else {}
     return stray.stage in stages.STAGES and stray.track in own

@@ -120,7 +120,7 @@ def _warm() -> None:
 def _park_strays() -> None:
     """See that no task is stranded by a stage table or tracks that are other than before."""
     try:
-        strays.park(line(), bootstrap.load().repos)
+        strays.park(line())
     except OrchError as error:
         log.warning("worker.cold", error=str(error))
 

@@ -44,7 +44,7 @@ def _strays(session: Session) -> tuple[list[strays.Stray], str]:
     if is_default and not (settings.data_dir / "orch.db").exists():
         return [], "There is no database yet."
     try:
-        return strays.find(session.line, settings.repos), ""
+        return strays.find(session.line), ""
     except (SchemaMismatch, StoreUnavailable) as error:
         return [], error.message
 
