@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from orch import clock, dispatcher
 from orch.config import AgentSettings, Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
-from orch.ports import AgentCommand, JobQueue
+from orch.monitor import Rounds, Watched
+from orch.ports import (
+    AgentCommand,
+    AgentRunner,
+    Forge,
+    JobQueue,
+    Remote,
+    RepoCommand,
+    RepoCommands,
+    Upkeep,
+    Workspaces,
+)
 from orch.serial_gate import Gate, Layers
 from orch.store import revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
+from orch.upkeep import Keeper
 from orch.worker import Bench
+
+PATIENCE = 60.0
+"""Seconds for which upkeep and monitor wait for a depot that somebody else works in."""
 
 
 def build_store(settings: Settings) -> Store:
@@ -78,6 +95,59 @@ def build_bench(
     closing: Callable[[], bool] = lambda: False,
 ) -> Bench:
     """What a worker of this name works with."""
+    root = Path(settings.data_dir).resolve()
+    commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
+    return Bench(name, _runner(settings), commands, root, stopping, closing)
+
+
+def build_keeper(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Keeper:
+    """What upkeep of this host's workspaces works with."""
+    rooms, forge = _git(settings)
+    remotes = {name: _remote(name, settings) for name in settings.repos}
+    host = os.uname().nodename
+    keep = settings.keep_ended_seconds
+    return Keeper(rooms, rooms, forge, remotes, keep, host, leaving)
+
+
+def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Rounds:
+    """What the monitor works with: every repo that has a health command."""
+    rooms, _ = _git(settings)
+    watched = [
+        Watched(_remote(name, settings), RepoCommand("health", repo.health, repo.command_timeout))
+        for name, repo in sorted(settings.repos.items())
+        if repo.health
+    ]
+    root = Path(settings.data_dir).resolve() / "monitor"
+    return Rounds(rooms, _commands(settings), watched, root, leaving)
+
+
+class _Rooms(Workspaces, Upkeep, Protocol):
+    """What keeps workspaces and their disk."""
+
+
+def _git(settings: Settings) -> tuple[_Rooms, Forge]:
+    # Here, because most processes never need git.
+    from orch.adapters.git.command import Access, GitCommand
+    from orch.adapters.git.forge import PlainForge
+    from orch.adapters.git.workspaces import GitWorkspaces
+
+    path = agent_base_environment().get("PATH", os.defpath)
+    command, data = GitCommand(Access(path=path)), Path(settings.data_dir)
+    return GitWorkspaces(command, data, PATIENCE), PlainForge(command, data, PATIENCE)
+
+
+def _remote(name: str, settings: Settings) -> Remote:
+    repo = settings.repos[name]
+    return Remote(name, repo.url, repo.default_branch)
+
+
+def _commands(settings: Settings) -> RepoCommands:
+    from orch.adapters.repo_command import SupervisedCommands
+
+    return SupervisedCommands(_runner(settings), agent_base_environment())
+
+
+def _runner(settings: Settings) -> AgentRunner:
     # Here, because only workers run agents.
     from orch.adapters.agent_claude import DIALECT as CLAUDE
     from orch.adapters.agent_codex import DIALECT as CODEX
@@ -85,15 +155,13 @@ def build_bench(
     from orch.adapters.agent_opencode import DIALECT as OPENCODE
 
     root = Path(settings.data_dir).resolve()
-    runner = CommandRunner(
+    return CommandRunner(
         agent_base_environment(),
         _secrets(settings),
         dialects={"claude": CLAUDE, "codex": CODEX, "opencode": OPENCODE},
         hidden=(root, Path(".env").resolve()),
         now=clock.utc_now,
     )
-    commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
-    return Bench(name, runner, commands, root, stopping, closing)
 
 
 def _command(agent: str, known: AgentSettings) -> AgentCommand:

@@ -1,4 +1,4 @@
-"""The landing lease: one job of a repo at a time, replaced when it is silent, left by its holder."""
+"""The landing lease: one job of a repo at a time, replaced when silent, left by its holder."""
 
 from __future__ import annotations
 

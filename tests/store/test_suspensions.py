@@ -99,9 +99,7 @@ def test_the_longest_suspension_counts_and_is_written_down_once(rig: Rig) -> Non
     ]  # fmt: skip
     told = rig.events("agent.suspended")
     ends = [(rig.clock() + timedelta(seconds=seconds)).isoformat() for seconds in (600, 900)]
-    assert [event["data"] for event in told] == [
-        {"agent": "analyst", "until": end} for end in ends
-    ]
+    assert [event["data"] for event in told] == [{"agent": "analyst", "until": end} for end in ends]
     assert {(event["actor"], event["reason"]) for event in told} == {
         ("orch", "the limit is reached")
     }
