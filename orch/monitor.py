@@ -88,7 +88,7 @@ def _look_at(line: Line, rounds: Rounds, watched: Watched) -> Finding:
         # While work lands the deployed thing may be down for a moment, and is looked at then.
         return Finding(repo, "skipped", "work lands in it at this moment")
     try:
-        run = _run(line, rounds, watched)
+        branch, run = _run(line, rounds, watched)
     except (GitError, OSError) as error:
         log.warning("monitor.failed", repo=repo, error=str(error))
         return Finding(repo, "unknown", str(error))
@@ -97,13 +97,14 @@ def _look_at(line: Line, rounds: Rounds, watched: Watched) -> Finding:
         log.warning("monitor.failed", repo=repo, error=why)
         return Finding(repo, "unknown", why, run.head_sha)
     act = _note_green if run.passed else _note_red
-    said = "" if run.passed else _complaint(watched, run)
+    said = "" if run.passed else _complaint(branch, run)
     changed = line.store.write(partial(act, line=line, repo=repo, run=run, said=said))
     return Finding(repo, "green" if run.passed else "red", said, run.head_sha, changed)
 
 
-def _run(line: Line, rounds: Rounds, watched: Watched) -> CommandRun:
-    """The command's run on the newest commit, in a workspace that is made for it and goes again."""
+def _run(line: Line, rounds: Rounds, watched: Watched) -> tuple[str, CommandRun]:
+    """The default branch, and the command's run on its newest commit, in a workspace that is made
+    for it and goes again."""
     remote = watched.remote
     turn = Turn(1, line.new_id())
     cut = rounds.workspaces.cut(remote, HEALTH_ROOM, turn, fresh=True)
@@ -112,9 +113,10 @@ def _run(line: Line, rounds: Rounds, watched: Watched) -> CommandRun:
         shutil.rmtree(rundir, ignore_errors=True)  # the log of the last round
         rundir.mkdir(parents=True)
         asked = RepoWork(watched.command, remote.repo, HEALTH_ROOM, cut.base_sha, cut.path, rundir)
-        return rounds.commands.run(
+        run = rounds.commands.run(
             asked, lambda: "shutdown" if rounds.leaving() else None, BEAT_SECONDS
         )
+        return cut.remote.default_branch, run
     finally:
         _leave(rounds, cut)
 
@@ -127,10 +129,9 @@ def _leave(rounds: Rounds, cut: Cut) -> None:
         log.warning("monitor.failed", repo=cut.remote.repo, error=error.message)
 
 
-def _complaint(watched: Watched, run: CommandRun) -> str:
+def _complaint(branch: str, run: CommandRun) -> str:
     """What is wrong, in one line that may hold the command's own last words."""
     how = "ran out of time" if run.timed_out else f"ended with {run.exit_code}"
-    branch = watched.remote.default_branch or "the default branch"
     last = run.tail.strip().splitlines()[-1:]
     words = f": {names.cleaned(last[0], 200)}" if last else ""
     return f"DEGRADED: health of {branch} at {run.head_sha[:12]} {how}{words}"

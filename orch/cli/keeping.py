@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -66,7 +67,7 @@ def _tell_rooms(session: Session, rooms: list[upkeep.Room]) -> None:
         cells = [[row[name] for name in columns] for row in rows]
         output.console().print(tables.listed(columns, cells))
     for host in upkeep.disk(session.line):
-        output.say(disk_sentence(host))
+        output.say(output.disk_sentence(host))
 
 
 _WHATS: Final = {
@@ -75,24 +76,6 @@ _WHATS: Final = {
     "kept": "kept",
     "orphan": "of no task",
 }
-
-
-def disk_sentence(host: dict[str, Any]) -> str:
-    """What one host's disk holds for the repos, as it was last measured."""
-    takes = [
-        f"{repo} {_size(use['depot'] + use['workspaces'])}" for repo, use in host["repos"].items()
-    ]
-    taken = ", ".join(takes) or "nothing"
-    when = f"{host['at']:%Y-%m-%d %H:%M} UTC"
-    return f"Disk of {host['host']} at {when}: {taken}; {_size(host['free'])} free."
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 @click.command()
@@ -105,10 +88,7 @@ def monitor(session: Session, once: bool, errand: bool) -> None:
 
     Goes on until Ctrl-C, a round every `monitor_seconds`. A green one lifts no freeze: you do.
     """
-    leave = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _setting(leave))
-    gone = _gone(errand)
+    leave, gone = threading.Event(), _gone(errand)
     rounds = bootstrap.build_rounds(session.settings, lambda: leave.is_set() or gone())
     if not rounds.watched:
         raise ConfigError(
@@ -116,18 +96,27 @@ def monitor(session: Session, once: bool, errand: bool) -> None:
             suggested_fix='Write `health = ["…"]` below [repos."NAME"] in orch.toml.',
         )
     _log(session, errand)
-    with errands.alone(session.settings.data_dir / "monitor.lock"):
+    lock = session.settings.data_dir / "monitor.lock"
+    with errands.alone(lock), _heeded(leave, signal.SIGINT, signal.SIGTERM):
         while not rounds.leaving():
             _tell_findings(session, looking_after.go_round(session.line, rounds))
             if once or leave.wait(session.settings.monitor_seconds):
                 return
 
 
-def _setting(leave: threading.Event) -> Any:
+@contextmanager
+def _heeded(leave: threading.Event, *numbers: signal.Signals) -> Iterator[None]:
+    """Signals that end a program set an event, so that no command of a repo is left behind."""
+
     def ask(_number: int, _frame: FrameType | None) -> None:
         leave.set()
 
-    return ask
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tell_findings(session: Session, found: list[looking_after.Finding]) -> None:

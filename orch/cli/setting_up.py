@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from orch import bootstrap, clock, config, names, tokens
+from orch import bootstrap, clock, config, names, tokens, upkeep
 from orch.cli import output
 from orch.cli.session import Session, pass_session
+from orch.errors import SchemaMismatch, StoreUnavailable
 from orch.store import catalogue, revisions
 
 
@@ -25,6 +26,21 @@ def check(session: Session) -> None:
 
     output.say("The settings can be used.", "bold green")
     output.console().print(tables.listed(("setting", "value"), found.items()))
+    if session.settings.repos:
+        _tell_disk(session)
+
+
+def _tell_disk(session: Session) -> None:
+    """What the repos take on disk, as upkeep last found: looking now would take its time."""
+    try:
+        hosts = upkeep.disk(session.line)
+    except (SchemaMismatch, StoreUnavailable) as error:
+        output.say(f"What the repos take on disk is not known: {error.message}", "yellow")
+        return
+    for host in hosts:
+        output.say(output.disk_sentence(host))
+    if not hosts:
+        output.say("What the repos take on disk was not measured yet: `orch clean` does.", "dim")
 
 
 @click.group()

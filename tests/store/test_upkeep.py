@@ -151,7 +151,9 @@ def test_a_person_may_discard_what_is_kept_but_nothing_under_way(house: House) -
     house.room("B-1")
     house.rig.task("B-1", "development")
     line, keeper = house.rig.line, house.keeper
-    assert upkeep.discard(line, keeper, "A-1", "ann") == [Room("app", "A-1", "discarded", "by force")]
+    assert upkeep.discard(line, keeper, "A-1", "ann") == [
+        Room("app", "A-1", "discarded", "by force")
+    ]
     (event,) = house.rig.events("task.cleared")
     assert event["reason"] == "its workspace was discarded by force"
     with pytest.raises(IllegalTransition, match="not over"):
