@@ -24,15 +24,18 @@ from orch.ports import (
     Upkeep,
     Workspaces,
 )
+from orch.prompting import load_prompts
+from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate, Layers
 from orch.store import revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
 from orch.upkeep import Keeper
 from orch.worker import Bench
+from orch.workshop import Plan, Workshop
 
-PATIENCE = 60.0
-"""Seconds for which upkeep and monitor wait for a depot that somebody else works in."""
+PATIENCE, IMPATIENCE = 1800.0, 60.0
+"""Seconds for which a worker waits for a depot that another works in, and the rounds beside it."""
 
 
 def build_store(settings: Settings) -> Store:
@@ -57,6 +60,7 @@ def build_line(settings: Settings, queue: JobQueue, *, looks_itself: bool = Fals
         new_id=clock.new_id,
         gate=build_gate(settings),
         limits=build_limits(settings),
+        repos=settings.repos,
     )
     return replace(line, opened=dispatcher.look) if looks_itself else line
 
@@ -85,6 +89,8 @@ def build_limits(settings: Settings) -> Limits:
         retry_delay=settings.retry_delay_seconds,
         max_attempts=settings.max_attempts,
         max_reworks=settings.max_reworks,
+        task_budget_usd=settings.task_budget_usd,
+        task_max_turns=settings.task_max_turns,
     )
 
 
@@ -96,55 +102,10 @@ def build_bench(
 ) -> Bench:
     """What a worker of this name works with."""
     root = Path(settings.data_dir).resolve()
+    runner = _runner(settings)
     commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
-    return Bench(name, _runner(settings), commands, root, stopping, closing)
-
-
-def build_keeper(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Keeper:
-    """What upkeep of this host's workspaces works with."""
-    rooms, forge = _git(settings)
-    remotes = {name: _remote(name, settings) for name in settings.repos}
-    host = os.uname().nodename
-    keep = settings.keep_ended_seconds
-    return Keeper(rooms, rooms, forge, remotes, keep, host, leaving)
-
-
-def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Rounds:
-    """What the monitor works with: every repo that has a health command."""
-    rooms, _ = _git(settings)
-    watched = [
-        Watched(_remote(name, settings), RepoCommand("health", repo.health, repo.command_timeout))
-        for name, repo in sorted(settings.repos.items())
-        if repo.health
-    ]
-    root = Path(settings.data_dir).resolve() / "monitor"
-    return Rounds(rooms, _commands(settings), watched, root, leaving)
-
-
-class _Rooms(Workspaces, Upkeep, Protocol):
-    """What keeps workspaces and their disk."""
-
-
-def _git(settings: Settings) -> tuple[_Rooms, Forge]:
-    # Here, because most processes never need git.
-    from orch.adapters.git.command import Access, GitCommand
-    from orch.adapters.git.forge import PlainForge
-    from orch.adapters.git.workspaces import GitWorkspaces
-
-    path = agent_base_environment().get("PATH", os.defpath)
-    command, data = GitCommand(Access(path=path)), Path(settings.data_dir)
-    return GitWorkspaces(command, data, PATIENCE), PlainForge(command, data, PATIENCE)
-
-
-def _remote(name: str, settings: Settings) -> Remote:
-    repo = settings.repos[name]
-    return Remote(name, repo.url, repo.default_branch)
-
-
-def _commands(settings: Settings) -> RepoCommands:
-    from orch.adapters.repo_command import SupervisedCommands
-
-    return SupervisedCommands(_runner(settings), agent_base_environment())
+    shop = build_workshop(settings, runner) if settings.repos else None
+    return Bench(name, runner, commands, root, shop, stopping, closing)
 
 
 def _runner(settings: Settings) -> AgentRunner:
@@ -162,6 +123,69 @@ def _runner(settings: Settings) -> AgentRunner:
         hidden=(root, Path(".env").resolve()),
         now=clock.utc_now,
     )
+
+
+def build_workshop(settings: Settings, runner: AgentRunner) -> Workshop:
+    """Git and the repos' commands, and the plan of each repo. Raises ConfigError for a prompt that
+    cannot be used."""
+    rooms, forge = _git(settings)
+    plans = {name: _plan(name, known) for name, known in settings.repos.items()}
+    return Workshop(rooms, forge, _commands(runner), plans, clock.new_id)
+
+
+def _plan(name: str, known: RepoSettings) -> Plan:
+    commands = {
+        each: RepoCommand(each, words, timeout=known.command_timeout)
+        for each, words in known.commands().items()
+    }
+    remote = _remote(name, known)
+    return Plan(remote, load_prompts(known.prompts), commands, frozenset(known.approvals))
+
+
+def build_keeper(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Keeper:
+    """What upkeep of this host's workspaces works with."""
+    rooms, forge = _git(settings, IMPATIENCE)
+    remotes = {name: _remote(name, known) for name, known in settings.repos.items()}
+    host, keep = os.uname().nodename, settings.keep_ended_seconds
+    return Keeper(rooms, rooms, forge, remotes, keep, host, leaving)
+
+
+def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Rounds:
+    """What the monitor works with: every repo that has a health command."""
+    rooms, _ = _git(settings, IMPATIENCE)
+    watched = [
+        Watched(_remote(name, known), RepoCommand("health", known.health, known.command_timeout))
+        for name, known in sorted(settings.repos.items())
+        if known.health
+    ]
+    root = Path(settings.data_dir).resolve() / "monitor"
+    return Rounds(rooms, _commands(_runner(settings)), watched, root, leaving)
+
+
+class _Rooms(Workspaces, Upkeep, Protocol):
+    """What keeps workspaces, and their disk."""
+
+
+def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]:
+    from orch.adapters.git.command import Access, GitCommand
+    from orch.adapters.git.forge import PlainForge
+    from orch.adapters.git.workspaces import GitWorkspaces
+
+    environment = agent_base_environment()
+    ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
+    access = Access(env=ssh, path=environment.get("PATH", os.defpath))
+    git, root = GitCommand(access), Path(settings.data_dir).resolve()
+    return GitWorkspaces(git, root, patience), PlainForge(git, root, patience)
+
+
+def _commands(runner: AgentRunner) -> RepoCommands:
+    from orch.adapters.repo_command import SupervisedCommands
+
+    return SupervisedCommands(runner, agent_base_environment())
+
+
+def _remote(name: str, known: RepoSettings) -> Remote:
+    return Remote(name, known.url, known.default_branch)
 
 
 def _command(agent: str, known: AgentSettings) -> AgentCommand:

@@ -7,15 +7,16 @@ cannot be, it raises, and nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from orch import mirror, names, snapshot, stages, task_deps
+from orch import approvals, mirror, names, snapshot, stages, task_deps
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
 from orch.gate_fallback import evaluated
 from orch.line import Line
+from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate
 from orch.store import freezes, ledger, views, work
 from orch.store.moments import Moment
@@ -70,7 +71,10 @@ def check(order: Order) -> None:
         names.repo_or_glob(order.target)
     else:
         names.work_item(order.target)
-    names.reason(order.reason, required=order.verb == "freeze")
+    if order.verb in SAID:
+        names.note(order.reason, SAID[order.verb])
+    else:
+        names.reason(order.reason, required=order.verb == "freeze")
     names.line(order.actor, "actor", 120)
     for other in (order.allow, order.on):
         if other is not None:
@@ -92,12 +96,21 @@ def task_named(conn: Connection, work_item_id: str) -> Row:
 
 
 def _open_task(conn: Connection, order: Order) -> Row:
-    task = task_named(conn, order.target)
+    return _open(task_named(conn, order.target))
+
+
+def _open(task: Row) -> Row:
     if task["stage"] in stages.TERMINAL:
         raise IllegalTransition(
-            f"{order.target} is {task['stage']}: it cannot be changed any more."
+            f"{task['work_item_id']} is {task['stage']}: it cannot be changed any more."
         )
     return task
+
+
+def _locked(conn: Connection, order: Order) -> Row:
+    """The task as it is once its repo's lock is ours."""
+    task = task_named(conn, order.target)
+    return work.locked_task(conn, task["id"]) or task
 
 
 # --- verbs on a task --------------------------------------------------------------------------
@@ -117,13 +130,15 @@ def _pause(conn: Connection, line: Line, order: Order) -> bool:
 
 
 def _resume(conn: Connection, line: Line, order: Order) -> bool:
-    task = _open_task(conn, order)
+    task = _open(_locked(conn, order))
+    approvals.require_no_approval(task)
     said = {"actor": order.actor, "reason": order.reason}
     if not work.clear_task_paused(conn, task["id"], line.now(), **said):
         return False
     if task["reworks"] >= line.limits.max_reworks:
         work.forgive_reworks(conn, task["id"])
-    _requeue(conn, line, task, order.actor)
+    work.forgive_costs(conn, task["id"])
+    approvals.queue_again(conn, line, task, order.actor)
     return True
 
 
@@ -132,24 +147,12 @@ def _retry(conn: Connection, line: Line, order: Order) -> bool:
     if _resume(conn, line, order):
         return True
     hurried = work.make_due(conn, task["id"], line.now())
-    queued = _requeue(conn, line, task, order.actor)
+    queued = approvals.queue_again(conn, line, task, order.actor)
     if hurried or queued:
         told = {"task_id": task["id"], "repo": task["repo"], "actor": order.actor}
         ledger.record(conn, line.now(), "task.retried", **told, reason=order.reason)
         ledger.wake(conn, line.now(), [task["repo"]])
     return hurried or queued
-
-
-def _requeue(conn: Connection, line: Line, task: Row, actor: str) -> bool:
-    """Queue a fresh first attempt at the task's stage unless a job of it is open."""
-    if work.open_job_id(conn, task["id"]) is not None:
-        return False
-    stage = task["stage"] if task["stage"] != stages.FIRST else stages.ENTRY
-    agent = stages.agent_of(stage) if stage in stages.STAGES else None
-    if agent is None:
-        raise IllegalTransition(f"{task['work_item_id']} is at {stage}, which is nobody's work.")
-    work.enqueue_job(conn, agent, task["repo"], None, task["id"], line.now(), actor=actor)
-    return True
 
 
 def _promote(conn: Connection, line: Line, order: Order) -> bool:
@@ -170,6 +173,27 @@ def _cancel(conn: Connection, line: Line, order: Order) -> bool:
     _open_task(conn, order)
     said = {"actor": order.actor, "reason": order.reason}
     return work.cancel(conn, task["id"], line.now(), **said)
+
+
+def _approve(conn: Connection, line: Line, order: Order) -> bool:
+    return _said(conn, line, order, "task.approved", approvals.approve)
+
+
+def _reject(conn: Connection, line: Line, order: Order) -> bool:
+    return _said(conn, line, order, "task.rejected", approvals.reject)
+
+
+def _answer(conn: Connection, line: Line, order: Order) -> bool:
+    return _said(conn, line, order, "task.answered", approvals.answer)
+
+
+def _said(conn: Connection, line: Line, order: Order, kind: str, act: Callable[..., None]) -> bool:
+    """Take a person's word down, unless it is the last thing that happened to the task."""
+    task = _locked(conn, order)
+    if approvals.is_said(conn, task, kind):
+        return False
+    act(conn, line, _open(task), actor=order.actor, reason=order.reason)
+    return True
 
 
 def _depend(conn: Connection, line: Line, order: Order) -> bool:
@@ -227,12 +251,17 @@ def _unfreeze(conn: Connection, line: Line, order: Order) -> bool:
 Act = Callable[[Connection, Line, Order], bool]
 State = Callable[[Connection, Line, Order], dict[str, Any]]
 OF_REPOS: Final = frozenset({"freeze", "unfreeze"})
+SAID: Final = {"reject": "note", "answer": "answer"}
+"""Verbs whose reason is what an agent will read, and what it is called."""
 VERBS: Final[dict[str, Act]] = {
     "pause": _pause,
     "resume": _resume,
     "promote": _promote,
     "cancel": _cancel,
     "retry": _retry,
+    "approve": _approve,
+    "reject": _reject,
+    "answer": _answer,
     "depend": _depend,
     "undepend": _undepend,
     "freeze": _freeze,
@@ -266,7 +295,8 @@ class NewTask:
     repo: str
     title: str = ""
     description: str = ""
-    track: str = stages.DEFAULT_TRACK
+    track: str = ""
+    """Empty is the track that its repo has for new tasks."""
     depends_on: tuple[str, ...] = ()
     paused: bool = False
 
@@ -276,7 +306,7 @@ def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
 
     Raises BadInput, AlreadyThere, UnknownTask for an unknown predecessor, DependencyCycle.
     """
-    fields = check_new(new)
+    fields = check_new(new, line.repos)
 
     def run(conn: Connection, line: Line) -> dict[str, Any]:
         now = line.now()
@@ -299,17 +329,20 @@ def _declare(conn: Connection, now: Moment, task: Row, before: tuple[str, ...], 
         task_deps.add_dependency(conn, task["id"], first["id"], now, actor=actor, source=actor)
 
 
-def check_new(new: NewTask) -> dict[str, str]:
+def check_new(new: NewTask, repos: Mapping[str, RepoSettings]) -> dict[str, str]:
     """The texts of a new task as they are stored. Raises BadInput for words that cannot be used."""
     names.work_item(new.work_item_id)
     names.repo(new.repo)
     for before in new.depends_on:
         names.work_item(before)
-    if new.track not in stages.TRACKS:
-        known = ", ".join(stages.TRACKS)
-        raise BadInput(f"“{names.shown(new.track)}” is not a track; known: {known}.", field="track")
+    of_repo = repos.get(new.repo)
+    track = new.track or (stages.DEFAULT_TRACK if of_repo is None else of_repo.track)
+    tracks = {**stages.TRACKS, **({} if of_repo is None else of_repo.tracks)}
+    if track not in tracks:
+        known = ", ".join(tracks)
+        raise BadInput(f"“{names.shown(track)}” is not a track; known: {known}.", field="track")
     return {
         "title": names.line(new.title, "title"),
         "description": names.text(new.description, "description"),
-        "track": new.track,
+        "track": track,
     }

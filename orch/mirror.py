@@ -9,7 +9,7 @@ from orch.errors import UnknownTask
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import views
+from orch.store import answers, views
 from orch.store.session import Connection, Row
 
 
@@ -34,16 +34,20 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
     if entry is None:
         entry = _entry_of(conn, line, gate, task, everything["agents"])
     live = next((each for each in lane["live"] if each["task_id"] == task["id"]), None)
+    state = _state(task, entry, live)
+    blockers = entry["blockers"] if entry else []
+    if state == "parked":
+        blockers = [explain.parked(task, answers.verdict_of(conn, task["id"]))]
     found = {
         "generated_at": everything["generated_at"],
         "degraded": everything["degraded"],
         "task": explain.task_entry(task),
-        "state": _state(task, entry, live),
+        "state": state,
         "job": entry or live,
-        "reason": entry["reason"] if entry else None,
+        "reason": next((each["clause"] for each in blockers), None),
         "hold": entry["hold"] if entry else None,
         "suspended": _suspension(entry, everything["agents"]),
-        "blockers": entry["blockers"] if entry else [],
+        "blockers": blockers,
         "holder": lane["active_task"],
         "ahead": _ahead(lane, task),
         "frozen": lane["frozen"],

@@ -104,7 +104,9 @@ def _add_paused(
     conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]], limit: int
 ) -> None:
     for row in views.paused_rows(conn, gate, list(per_repo), limit):
-        shown = {key: value for key, value in row.items() if key not in ("turn", "repo")}
+        hidden = ("turn", "repo", "verdict")
+        shown = {key: value for key, value in row.items() if key not in hidden}
+        shown["clear_with"] = explain.remedy(row, row["verdict"])
         per_repo[row["repo"]]["paused"].append(shown)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Response, request
 
-from orch import agents, controls, events, health, listing, mirror, names, preview, snapshot
+from orch import agents, controls, events, health, listing, mirror, names, preview, snapshot, story
 from orch.controls import NewTask, Order
 from web import documents, following, metrics, values
 from web.given import Given
@@ -150,6 +150,12 @@ def task(call: Call[values.OfTask]) -> dict[str, Any]:
     return listing.task(call.desk.line, call.given.work_item)
 
 
+@ROUTES.add("GET", "/tasks/<work_item>/story", "viewer", values.OfTask)
+def story_of(call: Call[values.OfTask]) -> dict[str, Any]:
+    """One task from its beginning: stages, attempts, checks, cost, commits, waits."""
+    return story.story(call.desk.line, call.given.work_item)
+
+
 @ROUTES.add("POST", "/tasks/<work_item>/cancel", "operator", values.TaskControl, "either")
 def cancel(call: Call[values.TaskControl]) -> dict[str, Any]:
     """End a task for good; a running agent is told to stop."""
@@ -160,6 +166,26 @@ def cancel(call: Call[values.TaskControl]) -> dict[str, Any]:
 def retry(call: Call[values.TaskControl]) -> dict[str, Any]:
     """Try a task's stage again, now."""
     return _of_task(call, "retry")
+
+
+@ROUTES.add("POST", "/tasks/<work_item>/approve", "operator", values.TaskControl, "either")
+def approve(call: Call[values.TaskControl]) -> dict[str, Any]:
+    """Let a task leave the stage whose approval it waits for."""
+    return _of_task(call, "approve")
+
+
+@ROUTES.add("POST", "/tasks/<work_item>/reject", "operator", values.Reject, "either")
+def reject(call: Call[values.Reject]) -> dict[str, Any]:
+    """Send a task that waits for approval back to be done again."""
+    given = call.given
+    return _ordered(call, Order("reject", given.work_item, call.holder.name, given.note))
+
+
+@ROUTES.add("POST", "/tasks/<work_item>/answer", "operator", values.Answer, "either")
+def answer(call: Call[values.Answer]) -> dict[str, Any]:
+    """Answer the question that parked a task."""
+    given = call.given
+    return _ordered(call, Order("answer", given.work_item, call.holder.name, given.text))
 
 
 @ROUTES.add("POST", "/tasks/<work_item>/dependencies", "operator", values.Depend, "either")

@@ -110,6 +110,30 @@ class Pause(TaskControl):
     now: Annotated[bool, Field(description="Stop its agent instead of letting it end.")] = False
 
 
+class Reject(OfTask):
+    """What is to be done again."""
+
+    note: Annotated[
+        str,
+        BeforeValidator(names.note),
+        _text("The discount is missing.", names.NOTE_LIMIT),
+        Field(description="What is to be done; the task's agent reads it."),
+    ]
+    preview: Preview = False
+
+
+class Answer(OfTask):
+    """The answer to a task's question."""
+
+    text: Annotated[
+        str,
+        BeforeValidator(lambda value: names.note(value, "text")),
+        _text("Blue, as in the logo.", names.NOTE_LIMIT),
+        Field(description="The answer; the task's agent reads it."),
+    ]
+    preview: Preview = False
+
+
 class Depend(TaskControl):
     """Which task comes first."""
 
@@ -153,9 +177,10 @@ class Add(Given):
     repo: Repo
     title: Annotated[str, Field(max_length=names.TITLE_LIMIT)] = ""
     description: Annotated[str, Field(max_length=names.TEXT_LIMIT)] = ""
-    track: Annotated[str, Field(json_schema_extra={"enum": list(stages.TRACKS)})] = (
-        stages.DEFAULT_TRACK
-    )
+    track: Annotated[
+        str,
+        Field(description="full, fast, docs or one of the repo's own; empty is the repo's usual."),
+    ] = ""
     depends_on: Annotated[
         tuple[WorkItem, ...], Field(max_length=1000, description="Work items that come first.")
     ] = ()

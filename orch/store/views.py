@@ -28,7 +28,7 @@ from sqlalchemy.engine import RowMapping
 
 from orch import serial_gate, stages
 from orch.serial_gate import Gate
-from orch.store import fleet, freezes
+from orch.store import answers, fleet, freezes
 from orch.store.moments import Moment, at
 from orch.store.schema import (
     LIVE,
@@ -180,6 +180,7 @@ def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) 
         tasks.c.paused_by,
         tasks.c.paused_reason,
         tasks.c.paused_until,
+        tasks.c.approval,
     )
     turn = func.row_number().over(partition_by=tasks.c.repo, order_by=tasks.c.id)
     first = (
@@ -187,7 +188,9 @@ def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) 
         .where(tasks.c.paused_at.is_not(None), tasks.c.repo.in_(list(names)))
         .subquery()
     )
-    statement = select(first).where(first.c.turn <= limit).order_by(first.c.task_id)
+    verdict = answers.last_verdict(first.c.task_id).label("verdict")
+    shown = select(first, verdict).where(first.c.turn <= limit)
+    statement = shown.order_by(first.c.task_id)
     return list(conn.execute(statement).mappings())
 
 
