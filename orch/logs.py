@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 
-
 # The same list at every call: a logger keeps the one it was first used with.
 _processors: list[Any] = []
 

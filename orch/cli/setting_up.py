@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orch import bootstrap, clock, config, names, strays, tokens
+from orch import bootstrap, clock, config, names, strays, tokens, upkeep
 from orch.cli import output
 from orch.cli.session import Session, pass_session
 from orch.errors import SchemaMismatch, StoreUnavailable
@@ -35,6 +35,8 @@ def check(session: Session) -> None:
         output.say(f"{each.work_item_id} cannot go on: {each.reason}.", "red")
     if why_not:
         output.say(f"Whether they strand a task is not known: {why_not}", "yellow")
+    if session.settings.repos:
+        _tell_disk(session)
 
 
 def _strays(session: Session) -> tuple[list[strays.Stray], str]:
@@ -47,6 +49,19 @@ def _strays(session: Session) -> tuple[list[strays.Stray], str]:
         return strays.find(session.line), ""
     except (SchemaMismatch, StoreUnavailable) as error:
         return [], error.message
+
+
+def _tell_disk(session: Session) -> None:
+    """What the repos take on disk, as upkeep last found: looking now would take its time."""
+    try:
+        hosts = upkeep.disk(session.line)
+    except (SchemaMismatch, StoreUnavailable) as error:
+        output.say(f"What the repos take on disk is not known: {error.message}", "yellow")
+        return
+    for host in hosts:
+        output.say(output.disk_sentence(host))
+    if not hosts:
+        output.say("What the repos take on disk was not measured yet: `orch clean` does.", "dim")
 
 
 @click.group()
