@@ -7,7 +7,7 @@ is the same, the slot never comes free in between, and two rings and two commits
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import structlog
@@ -115,6 +115,17 @@ def settle(line: Line, turn: Turn, outcome: Outcome, worker: str | None) -> Sett
         except StoreUnavailable as error:
             log.warning("settle.retry", job_id=turn.claim.job_id, error=error.message)
     return _attempt(line, end)
+
+
+def on_its_track(line: Line, turn: Turn, outcome: Outcome) -> Outcome:
+    """The outcome; parked where nobody can say what comes next, as the track was taken away."""
+    task, decision = turn.task, outcome.decision
+    known = task["track"] in stages.TRACKS or task["track"] in line.own_tracks(task["repo"])
+    if known or decision.next != "advance":
+        return outcome
+    reason = f"it is on the track {names.shown(task['track'])}, which nobody declares"
+    parked = replace(decision, next="park", reason=reason)
+    return replace(outcome, decision=parked)
 
 
 def _attempt(line: Line, end: _End) -> Settled:

@@ -83,7 +83,7 @@ def work_on(line: Line, bench: Bench, claim: Claim) -> str:
 
 def _one(line: Line, bench: Bench, turn: Turn, goes_on: bool) -> tuple[str, Settled]:
     """What one turn came to, and how its end was written."""
-    outcome = _run_turn(line, bench, turn)
+    outcome = turns.on_its_track(line, turn, _run_turn(line, bench, turn))
     decision = outcome.decision
     if decision.next == "fenced":
         return "fenced", Settled(False)  # somebody else's job by now: nothing of it is ours

@@ -285,3 +285,10 @@ def test_who_reached_a_limit_goes_on_with_nothing_and_loses_no_attempt(
     rig.clock.advance(3601)
     rig.workers()
     assert [each.claim.job_id for each in rig.tick().claimed] == [rig.job("LIMIT-1")["id"]]
+
+
+def test_a_turn_on_a_track_that_was_taken_away_ends_and_parks(rig: Rig, tmp_path: Path) -> None:
+    rig.task(A, "development", track="scenic")
+    assert rig.work(rig.claimed(A), tmp_path) == "park"
+    assert rig.row(A)["paused_reason"] == "it is on the track scenic, which nobody declares"
+    assert rig.last_job(A)["status"] == "succeeded"
