@@ -6,11 +6,12 @@ not renew it in time may be replaced, and learns so from the next answer.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, exists, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from orch import stages
 from orch.store.moments import Moment, at, later
-from orch.store.schema import repos
+from orch.store.schema import LIVE, among, jobs, repos
 from orch.store.session import lock_repos
 
 
@@ -43,6 +44,13 @@ def holder(conn: Connection, repo: str, now: Moment) -> int | None:
     """The job that lands in this repo at this moment, or None."""
     held = (repos.c.name == repo, repos.c.landing_until > at(now))
     return conn.scalar(select(repos.c.landing_job_id).where(*held))
+
+
+def under_way(conn: Connection, repo: str, now: Moment) -> bool:
+    """Whether work lands in this repo, or is deployed, at this moment."""
+    deploying = (LIVE, jobs.c.repo == repo, among(jobs.c.stage, stages.LANDING))
+    at_it = conn.scalar(select(exists(select(jobs.c.id).where(*deploying))))
+    return bool(at_it) or holder(conn, repo, now) is not None
 
 
 def _hold(

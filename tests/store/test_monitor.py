@@ -116,6 +116,17 @@ def test_a_repo_in_which_work_lands_is_passed_over(watch: Post) -> None:
     assert watch.look(1).found == "red"
 
 
+def test_a_repo_whose_work_is_being_deployed_is_passed_over(watch: Post) -> None:
+    watch.rig.task("A-1", "deploy", job="running")
+    assert watch.look(1).found == "skipped"
+    assert watch.freeze() is None
+
+
+def test_a_repo_in_which_an_agent_only_works_is_looked_at(watch: Post) -> None:
+    watch.rig.task("A-1", "development", job="running")
+    assert watch.look(1).found == "red"
+
+
 def test_a_remote_that_is_away_says_nothing_about_health(watch: Post) -> None:
     watch.forge.down = True
     assert watch.look(1).found == "unknown"
