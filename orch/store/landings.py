@@ -1,7 +1,8 @@
 """The landing lease of a repo: one task lands at a time, also where the gate lets several work.
 
-The lease is on the repo's row, under the repo's lock, and measured with the store's clock. Who does
-not renew it in time may be replaced, and learns so from the next answer.
+The lease is on the repo's row, so that who writes it has the repo's lock, and whoever waited for
+that asks again; it is measured with the store's clock. Who does not renew it in time may be
+replaced, and learns so from the next answer.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from orch import stages
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, among, jobs, repos
-from orch.store.session import lock_repos
 
 
 def take(conn: Connection, repo: str, job_id: int, now: Moment, lease: float) -> bool:
     """Take the lease for a job, or take it again, for so many seconds. False while another job
     holds it, or when the repo is not known."""
-    lock_repos(conn, [repo])
     free = or_(
         repos.c.landing_job_id.is_(None),
         repos.c.landing_job_id == job_id,
