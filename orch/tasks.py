@@ -15,7 +15,7 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, dispatcher, logs, worker
+from orch import bootstrap, dispatcher, logs, strays, worker
 from orch.adapters.celery_queue import CeleryQueue
 from orch.errands import Errands
 from orch.errors import OrchError
@@ -153,12 +153,21 @@ def _warm() -> None:
         log.warning("worker.cold", error=str(error))
 
 
+def _park_strays() -> None:
+    """See that no task is stranded by a stage table or tracks that are other than before."""
+    try:
+        strays.park(line())
+    except OrchError as error:
+        log.warning("worker.cold", error=str(error))
+
+
 @signals.worker_ready.connect(weak=False)
 def _register(sender: Any, **_: Any) -> None:
     """Say in the store which queue this worker serves, and keep saying that it is alive."""
     served = sorted(sender.app.amqp.queues.consume_from)
     if served[0] == CONTROL_QUEUE:
         _warm()
+        _park_strays()
     concurrency = sender.controller.concurrency or 1
     _alive.append(
         threading.Thread(
