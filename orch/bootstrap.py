@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from urllib.parse import urlsplit
 from orch import clock, dispatcher
 from orch.config import AgentSettings, Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
-from orch.ports import AgentCommand, JobQueue
+from orch.ports import AgentCommand, AgentRunner, JobQueue, Remote, RepoCommand
+from orch.prompting import load_prompts
+from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate, Layers
 from orch.store import revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
 from orch.worker import Bench
+from orch.workshop import Plan, Workshop
 
 
 def build_store(settings: Settings) -> Store:
@@ -40,6 +44,7 @@ def build_line(settings: Settings, queue: JobQueue, *, looks_itself: bool = Fals
         new_id=clock.new_id,
         gate=build_gate(settings),
         limits=build_limits(settings),
+        repos=settings.repos,
     )
     return replace(line, opened=dispatcher.look) if looks_itself else line
 
@@ -68,6 +73,8 @@ def build_limits(settings: Settings) -> Limits:
         retry_delay=settings.retry_delay_seconds,
         max_attempts=settings.max_attempts,
         max_reworks=settings.max_reworks,
+        task_budget_usd=settings.task_budget_usd,
+        task_max_turns=settings.task_max_turns,
     )
 
 
@@ -93,7 +100,38 @@ def build_bench(
         now=clock.utc_now,
     )
     commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
-    return Bench(name, runner, commands, root, stopping, closing)
+    shop = build_workshop(settings, runner) if settings.repos else None
+    return Bench(name, runner, commands, root, shop, stopping, closing)
+
+
+def build_workshop(settings: Settings, runner: AgentRunner) -> Workshop:
+    """Git and the repos' commands, and the plan of each repo. Raises ConfigError for a prompt that
+    cannot be used."""
+    from orch.adapters.git.command import Access, GitCommand
+    from orch.adapters.git.forge import PlainForge
+    from orch.adapters.git.workspaces import GitWorkspaces
+    from orch.adapters.repo_command import SupervisedCommands
+
+    environment = agent_base_environment()
+    ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
+    access = Access(env=ssh, path=environment.get("PATH", os.defpath))
+    git, root = GitCommand(access), Path(settings.data_dir).resolve()
+    return Workshop(
+        GitWorkspaces(git, root),
+        PlainForge(git, root),
+        SupervisedCommands(runner, environment),
+        {name: _plan(name, known) for name, known in settings.repos.items()},
+        clock.new_id,
+    )
+
+
+def _plan(name: str, known: RepoSettings) -> Plan:
+    commands = {
+        each: RepoCommand(each, words, timeout=known.command_timeout)
+        for each, words in known.commands().items()
+    }
+    remote = Remote(name, known.url, known.default_branch)
+    return Plan(remote, load_prompts(known.prompts), commands, frozenset(known.approvals))
 
 
 def _command(agent: str, known: AgentSettings) -> AgentCommand:

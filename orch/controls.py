@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from orch import mirror, names, snapshot, stages, task_deps
+from orch import approvals, mirror, names, snapshot, stages, task_deps
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -70,7 +70,10 @@ def check(order: Order) -> None:
         names.repo_or_glob(order.target)
     else:
         names.work_item(order.target)
-    names.reason(order.reason, required=order.verb == "freeze")
+    if order.verb in SAID:
+        names.note(order.reason, SAID[order.verb])
+    else:
+        names.reason(order.reason, required=order.verb == "freeze")
     names.line(order.actor, "actor", 120)
     for other in (order.allow, order.on):
         if other is not None:
@@ -92,12 +95,21 @@ def task_named(conn: Connection, work_item_id: str) -> Row:
 
 
 def _open_task(conn: Connection, order: Order) -> Row:
-    task = task_named(conn, order.target)
+    return _open(task_named(conn, order.target))
+
+
+def _open(task: Row) -> Row:
     if task["stage"] in stages.TERMINAL:
         raise IllegalTransition(
-            f"{order.target} is {task['stage']}: it cannot be changed any more."
+            f"{task['work_item_id']} is {task['stage']}: it cannot be changed any more."
         )
     return task
+
+
+def _locked(conn: Connection, order: Order) -> Row:
+    """The task as it is once its repo's lock is ours."""
+    task = task_named(conn, order.target)
+    return work.locked_task(conn, task["id"]) or task
 
 
 # --- verbs on a task --------------------------------------------------------------------------
@@ -117,13 +129,15 @@ def _pause(conn: Connection, line: Line, order: Order) -> bool:
 
 
 def _resume(conn: Connection, line: Line, order: Order) -> bool:
-    task = _open_task(conn, order)
+    task = _open(_locked(conn, order))
+    approvals.require_no_approval(task)
     said = {"actor": order.actor, "reason": order.reason}
     if not work.clear_task_paused(conn, task["id"], line.now(), **said):
         return False
     if task["reworks"] >= line.limits.max_reworks:
         work.forgive_reworks(conn, task["id"])
-    _requeue(conn, line, task, order.actor)
+    work.forgive_costs(conn, task["id"])
+    approvals.queue_again(conn, line, task, order.actor)
     return True
 
 
@@ -132,24 +146,12 @@ def _retry(conn: Connection, line: Line, order: Order) -> bool:
     if _resume(conn, line, order):
         return True
     hurried = work.make_due(conn, task["id"], line.now())
-    queued = _requeue(conn, line, task, order.actor)
+    queued = approvals.queue_again(conn, line, task, order.actor)
     if hurried or queued:
         told = {"task_id": task["id"], "repo": task["repo"], "actor": order.actor}
         ledger.record(conn, line.now(), "task.retried", **told, reason=order.reason)
         ledger.wake(conn, line.now(), [task["repo"]])
     return hurried or queued
-
-
-def _requeue(conn: Connection, line: Line, task: Row, actor: str) -> bool:
-    """Queue a fresh first attempt at the task's stage unless a job of it is open."""
-    if work.open_job_id(conn, task["id"]) is not None:
-        return False
-    stage = task["stage"] if task["stage"] != stages.FIRST else stages.ENTRY
-    agent = stages.agent_of(stage) if stage in stages.STAGES else None
-    if agent is None:
-        raise IllegalTransition(f"{task['work_item_id']} is at {stage}, which is nobody's work.")
-    work.enqueue_job(conn, agent, task["repo"], None, task["id"], line.now(), actor=actor)
-    return True
 
 
 def _promote(conn: Connection, line: Line, order: Order) -> bool:
@@ -170,6 +172,27 @@ def _cancel(conn: Connection, line: Line, order: Order) -> bool:
     _open_task(conn, order)
     said = {"actor": order.actor, "reason": order.reason}
     return work.cancel(conn, task["id"], line.now(), **said)
+
+
+def _approve(conn: Connection, line: Line, order: Order) -> bool:
+    return _said(conn, line, order, "task.approved", approvals.approve)
+
+
+def _reject(conn: Connection, line: Line, order: Order) -> bool:
+    return _said(conn, line, order, "task.rejected", approvals.reject)
+
+
+def _answer(conn: Connection, line: Line, order: Order) -> bool:
+    return _said(conn, line, order, "task.answered", approvals.answer)
+
+
+def _said(conn: Connection, line: Line, order: Order, kind: str, act: Callable[..., None]) -> bool:
+    """Take a person's word down, unless it is the last thing that happened to the task."""
+    task = _locked(conn, order)
+    if approvals.is_said(conn, task, kind):
+        return False
+    act(conn, line, _open(task), actor=order.actor, reason=order.reason)
+    return True
 
 
 def _depend(conn: Connection, line: Line, order: Order) -> bool:
@@ -227,12 +250,17 @@ def _unfreeze(conn: Connection, line: Line, order: Order) -> bool:
 Act = Callable[[Connection, Line, Order], bool]
 State = Callable[[Connection, Line, Order], dict[str, Any]]
 OF_REPOS: Final = frozenset({"freeze", "unfreeze"})
+SAID: Final = {"reject": "note", "answer": "answer"}
+"""Verbs whose reason is what an agent will read, and what it is called."""
 VERBS: Final[dict[str, Act]] = {
     "pause": _pause,
     "resume": _resume,
     "promote": _promote,
     "cancel": _cancel,
     "retry": _retry,
+    "approve": _approve,
+    "reject": _reject,
+    "answer": _answer,
     "depend": _depend,
     "undepend": _undepend,
     "freeze": _freeze,

@@ -55,7 +55,7 @@ def tick(line: Line) -> Tick:
         return done
     if waiting.overdue:
         done.reaped = reaper.reap(line)
-    if waiting.pauses or waiting.freezes:
+    if waiting.expired:
         done.expired = expire(line)
     while look := _look(line, done):
         done.claimed += look.claimed
@@ -204,9 +204,10 @@ def _take_back(conn: Connection, line: Line, claim: Claim) -> None:
 
 
 def expire(line: Line) -> int:
-    """End the pauses and freezes whose time is over; how many."""
+    """End the pauses, freezes and suspensions whose time is over; how many."""
     now = line.now()
     ended = line.store.write(lambda conn: freezes.clear_expired(conn, now))
+    ended += line.store.write(lambda conn: fleet.clear_expired(conn, now))
     for task_id in line.store.read(lambda conn: queries.expired_pauses(conn, now)):
         ended += line.store.write(partial(_resume_expired, task_id=task_id, now=now))
     return ended

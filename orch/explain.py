@@ -7,12 +7,12 @@ The clauses themselves are the gate's. This file only finds the rows behind a cl
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orch import serial_gate
 from orch.serial_gate import Gate
-from orch.store import views
+from orch.store import answers, views
 from orch.store.moments import Moment
 from orch.store.session import Connection, Row
 
@@ -135,7 +135,21 @@ def _freeze_blocker(freeze: Row) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _pause_blocker(row: Row) -> dict[str, Any]:
+def remedy(task: Mapping[str, Any], verdict: str | None) -> str:
+    """The command that takes a parked task on; `verdict` is that of its newest job."""
+    item = task["work_item_id"]
+    if answers.awaited(task) is not None:
+        return f"orch approve {item}, or orch reject {item} --note …"
+    return f"orch answer {item} …" if verdict == "needs_input" else f"orch resume {item}"
+
+
+def parked(task: Mapping[str, Any], verdict: str | None) -> dict[str, Any]:
+    """What holds a parked task that has no job: its pause, and what takes it on."""
+    about = {**task, "task_id": task["id"]}
+    return {**_pause_blocker(about), "clear_with": remedy(task, verdict)}
+
+
+def _pause_blocker(row: Mapping[str, Any]) -> dict[str, Any]:
     by = f" by {row['paused_by']}" if row["paused_by"] else ""
     why = f": {row['paused_reason']}" if row["paused_reason"] else ""
     return _blocker(

@@ -22,6 +22,8 @@ Failure = Literal[
     "cancelled",
 ]
 
+MARK: Final = "ORCH-VERDICT:"
+"""What stands before the word of a verdict in the last line of an output."""
 STATES: Final[tuple[str, ...]] = get_args(JobState)
 EVENTS: Final[tuple[str, ...]] = get_args(JobEvent)
 VERDICTS: Final[tuple[str, ...]] = get_args(Verdict)

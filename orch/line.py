@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from orch import stages
 from orch.ports import JobQueue
+from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate
 from orch.store.moments import Moment
 from orch.store.session import Store
@@ -23,6 +25,10 @@ class Limits:
     publish_retry: float = 5
     max_attempts: int = 3
     max_reworks: int = 5
+    task_budget_usd: float = 0
+    """What a task's turns may cost; 0 is no limit."""
+    task_max_turns: int = 0
+    """How many turns agents may take for a task; 0 is no limit."""
 
 
 @dataclass(frozen=True)
@@ -39,5 +45,12 @@ class Line:
     new_id: Callable[[], str]
     gate: Gate = field(default_factory=Gate)
     limits: Limits = field(default_factory=Limits)
+    repos: Mapping[str, RepoSettings] = field(default_factory=dict)
+    """What the settings say of single repos."""
     opened: Callable[[Line], object] = lambda line: line.queue.kick()
     """What a process does when it has opened a gate: ring for a dispatcher, or look itself."""
+
+    def own_tracks(self, repo: str) -> stages.Tracks:
+        """The tracks that this repo has beside those of every repo."""
+        known = self.repos.get(repo)
+        return stages.NONE if known is None else known.tracks

@@ -9,7 +9,7 @@ from orch.errors import UnknownTask
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import views
+from orch.store import answers, views
 from orch.store.session import Connection, Row
 
 
@@ -34,15 +34,20 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
     if entry is None:
         entry = _entry_of(conn, line, gate, task, everything["agents"])
     live = next((each for each in lane["live"] if each["task_id"] == task["id"]), None)
+    state = _state(task, entry, live)
+    blockers = entry["blockers"] if entry else []
+    if state == "parked":
+        blockers = [explain.parked(task, answers.verdict_of(conn, task["id"]))]
     found = {
         "generated_at": everything["generated_at"],
         "degraded": everything["degraded"],
         "task": explain.task_entry(task),
-        "state": _state(task, entry, live),
+        "state": state,
         "job": entry or live,
-        "reason": entry["reason"] if entry else None,
+        "reason": next((each["clause"] for each in blockers), None),
         "hold": entry["hold"] if entry else None,
-        "blockers": entry["blockers"] if entry else [],
+        "suspended": _suspension(entry, everything["agents"]),
+        "blockers": blockers,
         "holder": lane["active_task"],
         "ahead": _ahead(lane, task),
         "frozen": lane["frozen"],
@@ -65,6 +70,19 @@ def _entry_of(
         return None
     (shown,) = explain.explained(conn, gate, line.now(), [row])
     return explain.waiting_entry(shown, snapshot.hold(row["agent"], serving), None)
+
+
+def _suspension(entry: dict[str, Any] | None, serving: dict[str, Any]) -> dict[str, Any] | None:
+    """Why and until when the agent of a waiting job gets nothing to do, if it is suspended."""
+    agent = serving.get(entry["agent"]) if entry else None
+    if entry is None or agent is None or agent["suspended_until"] is None:
+        return None
+    return {
+        "agent": entry["agent"],
+        "until": agent["suspended_until"],
+        "reason": agent["suspended_reason"],
+        "clear_with": f"orch agent resume {entry['agent']}",
+    }
 
 
 def _state(task: Row, entry: dict[str, Any] | None, live: dict[str, Any] | None) -> str:
@@ -106,8 +124,19 @@ def sentence(found: dict[str, Any]) -> str:
             return f"{item} has no job queued at {stage}; `orch retry {item}` queues one."
     if found["blockers"]:
         return f"{item} waits: {found['blockers'][0]['detail']}."
-    if found["hold"] == "no-worker":
-        return f"{item} may start, but no worker serves {found['job']['agent']}."
-    if found["hold"] == "capacity":
-        return f"{item} may start as soon as a slot of {found['job']['agent']} is free."
+    return _open(item, found)
+
+
+def _open(item: str, found: dict[str, Any]) -> str:
+    """What a task waits for whose gate is open."""
+    match found["hold"]:
+        case "no-worker":
+            return f"{item} may start, but no worker serves {found['job']['agent']}."
+        case "suspended":
+            held = found["suspended"]
+            why = f": {held['reason']}" if held["reason"] else ""
+            until = f"{held['until']:%Y-%m-%d %H:%M} UTC"
+            return f"{item} may start, but {held['agent']} is suspended until {until}{why}."
+        case "capacity":
+            return f"{item} may start as soon as a slot of {found['job']['agent']} is free."
     return f"{item} may start now."

@@ -33,6 +33,7 @@ _TURNING: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 REASON_LIMIT: Final = 500
 TITLE_LIMIT: Final = 255
+NOTE_LIMIT: Final = 4000
 TEXT_LIMIT: Final = 100_000
 
 
@@ -163,6 +164,18 @@ def reason(value: object, *, required: bool = False) -> str:
             "A reason is required.",
             suggested_fix="Say why in a few words: others will read it.",
             field="reason",
+        )
+    return checked
+
+
+def note(value: object, field: str = "note") -> str:
+    """What a person says to an agent: required, and longer than a reason. Raises BadInput."""
+    checked = text(value, field, NOTE_LIMIT).strip()
+    if not checked:
+        raise BadInput(
+            f"The {field} is empty.",
+            suggested_fix="Say what is to be done: the agent will read it.",
+            field=field,
         )
     return checked
 

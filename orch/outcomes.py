@@ -6,6 +6,7 @@ Pure: a result and a few counts in, a decision out. The worker carries it out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, assert_never
 
 from orch.jobs import Failure, JobEvent
@@ -13,7 +14,9 @@ from orch.line import Limits
 from orch.ports import AgentResult
 from orch.stages import BY_NAME
 
-Next = Literal["advance", "rework", "retry", "park", "release", "fenced", "nothing"]
+Next = Literal[
+    "advance", "approve", "rework", "retry", "park", "suspend", "release", "fenced", "nothing"
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Decision:
     verdict: str | None = None
     reason: str = ""
     rework_to: str = ""
+    until: datetime | None = None
+    """With `suspend`: when the agent is served again, as far as was stated."""
 
 
 def decide(result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits) -> Decision:
@@ -36,7 +41,7 @@ def decide(result: AgentResult, stage: str, attempt: int, reworks: int, limits: 
         case "exited" | "timeout" | "stalled" if result.failure is not None:
             return _told(result, result.failure, attempt, limits)
         case "timeout" | "stalled" | "spawn_failed":
-            return _failed(result.ending, result.detail, attempt, limits)
+            return failed(result.ending, result.detail, attempt, limits)
         case "exited":
             return _said(result, stage, attempt, reworks, limits)
         case never:
@@ -62,7 +67,10 @@ def _told(result: AgentResult, failure: Failure, attempt: int, limits: Limits) -
     if failure == "auth_invalid":  # nobody but a person can help, and no further attempt
         reason = f"the provider refuses the agent: {result.detail}"
         return Decision("fail", "park", failure, result.verdict, reason)
-    return _failed(failure, result.detail, attempt, limits, result.verdict)
+    if failure == "provider_limited":  # no fault of this task, and no attempt of it
+        reason = result.detail or "the provider's limit is reached"
+        return Decision("release", "suspend", failure, None, reason, until=result.limited_until)
+    return failed(failure, result.detail, attempt, limits, result.verdict)
 
 
 def _said(result: AgentResult, stage: str, attempt: int, reworks: int, limits: Limits) -> Decision:
@@ -79,7 +87,7 @@ def _said(result: AgentResult, stage: str, attempt: int, reworks: int, limits: L
             return Decision("fail", "park", "no_verdict", reason=reason)
         case _:
             reason = result.summary or result.detail or f"exit code {result.exit_code}"
-            return _failed("agent_failed", reason, attempt, limits, result.verdict)
+            return failed("agent_failed", reason, attempt, limits, result.verdict)
 
 
 def _rework(
@@ -88,16 +96,29 @@ def _rework(
     back = BY_NAME[stage].rework_to
     reason = result.summary or "rework was asked for"
     if back is None:
-        return _failed("rework_requested", reason, attempt, limits, "rework")
+        return failed("rework_requested", reason, attempt, limits, "rework")
+    return sent_back("rework_requested", back, reason, reworks, limits, "rework")
+
+
+def sent_back(
+    failure: Failure,
+    back: str,
+    reason: str,
+    reworks: int,
+    limits: Limits,
+    verdict: str | None = None,
+) -> Decision:
+    """Back to an earlier stage, while the task's budget of reworks lasts."""
     if reworks >= limits.max_reworks:
         spent = f"{reworks} reworks are spent; the last: {reason}"
-        return Decision("fail", "park", "rework_requested", "rework", spent)
-    return Decision("fail", "rework", "rework_requested", "rework", reason, back)
+        return Decision("fail", "park", failure, verdict, spent)
+    return Decision("fail", "rework", failure, verdict, reason, back)
 
 
-def _failed(
+def failed(
     failure: Failure, reason: str, attempt: int, limits: Limits, verdict: str | None = None
 ) -> Decision:
+    """Once more at the same stage, while its budget of attempts lasts."""
     if attempt >= limits.max_attempts:
         spent = f"{attempt} attempts are spent; the last: {failure}"
         return Decision("fail", "park", failure, verdict, f"{spent}, {reason}" if reason else spent)

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from orch.jobs import Failure
 from orch.qg.commands import CommandName, CommandRun
+from orch.qg.verdict import OwnDocument
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class AgentWork:
     """Seconds without a sign of life of the worker after which the agent is stopped: its lease."""
     resume_session: str = ""
     """The `session_id` of the attempt this one goes on with; empty begins anew."""
+    document: OwnDocument | None = None
+    """The document of the stage in which the verdict may stand, as it was before."""
     writable: tuple[Path, ...] = ()
     """Folders beside `workdir` that it writes, such as the repository a worktree belongs to."""
 

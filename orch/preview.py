@@ -91,6 +91,10 @@ def _one(change: dict[str, Any]) -> str:
     if after is None:
         return f"{item} no longer waits"
     if after["reason"] is None:
-        later = {"capacity": " when a slot is free", "no-worker": " when a worker comes"}
+        later = {
+            "capacity": " when a slot is free",
+            "no-worker": " when a worker comes",
+            "suspended": " when its agent is no longer suspended",
+        }
         return f"{item} starts{later.get(after['hold'], '')}"
     return f"{item} waits: {after['blockers'][0]}"

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from orch import names, stages
 from orch.errors import BadInput
+from orch.qg.commands import CommandName
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
 
@@ -72,8 +73,12 @@ class RepoSettings(BaseModel):
         except BadInput as error:
             raise ValueError(error.message) from error
 
-    def commands(self) -> dict[str, tuple[str, ...]]:
+    def commands(self) -> dict[CommandName, tuple[str, ...]]:
         """The commands that are named."""
-        named = {"test": self.test, "staging": self.staging}
-        named |= {"deploy": self.deploy, "health": self.health}
+        named: dict[CommandName, tuple[str, ...]] = {
+            "test": self.test,
+            "staging": self.staging,
+            "deploy": self.deploy,
+            "health": self.health,
+        }
         return {name: words for name, words in named.items() if words}

@@ -86,10 +86,12 @@ def _blank() -> dict[str, Any]:
 
 
 def hold(agent_name: str, serving: dict[str, dict[str, Any]]) -> str | None:
-    """What a job with an open gate waits for: `capacity`, `no-worker`, or nothing."""
+    """What a job with an open gate waits for: `capacity`, `suspended`, `no-worker`, or nothing."""
     agent = serving.get(agent_name)
     if agent is None or not agent["workers"]:
         return "no-worker"
+    if agent["suspended_until"] is not None:
+        return "suspended"
     return "capacity" if agent["live"] >= agent["slots"] else None
 
 
@@ -102,7 +104,9 @@ def _add_paused(
     conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]], limit: int
 ) -> None:
     for row in views.paused_rows(conn, gate, list(per_repo), limit):
-        shown = {key: value for key, value in row.items() if key not in ("turn", "repo")}
+        hidden = ("turn", "repo", "verdict")
+        shown = {key: value for key, value in row.items() if key not in hidden}
+        shown["clear_with"] = explain.remedy(row, row["verdict"])
         per_repo[row["repo"]]["paused"].append(shown)
 
 

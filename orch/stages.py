@@ -6,6 +6,7 @@ from there. The terminal set is defined here and nowhere else, and pause never e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -21,7 +22,7 @@ StageName = Literal[
     "done",
     "cancelled",
 ]
-Move = Literal["start", "pass", "rework", "cancel"]
+Move = Literal["start", "pass", "skip", "rework", "cancel"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ AGENTS: Final[tuple[str, ...]] = tuple(
     dict.fromkeys(stage.agent for stage in TABLE if stage.agent is not None)
 )
 
+NONE: Final[Mapping[str, tuple[str, ...]]] = {}
 DEFAULT_TRACK: Final = "full"
 TRACKS: Final[dict[str, tuple[str, ...]]] = {
     "full": tuple(stage.name for stage in TABLE if stage.agent is not None),
@@ -114,18 +116,26 @@ TRACKS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def after(stage: str, track: str = DEFAULT_TRACK) -> str:
+Tracks = Mapping[str, tuple[str, ...]]
+
+
+def after(stage: str, track: str = DEFAULT_TRACK, own: Tracks = NONE) -> str:
     """The stage a task of this track reaches when `stage` passes; `done` after the last.
 
-    Raises KeyError for a track nobody declared and ValueError for a stage that cannot pass.
+    `own` are the tracks of the task's repo, which stand before those of every repo. Raises KeyError
+    for a track nobody declared and ValueError for a stage that cannot pass.
     """
-    path = TRACKS[track]
     if stage == FIRST:
-        return path[0]
+        return ENTRY  # where every track begins
+    path = own.get(track) or TRACKS[track]
     if stage in TERMINAL:
         raise ValueError(f"{stage} is terminal: nothing comes after it")
     later = [name for name in path if STAGES.index(name) > STAGES.index(stage)]
     return later[0] if later else DONE
+
+
+def _later(stage: str) -> tuple[str, ...]:
+    return STAGES[STAGES.index(stage) + 1 : STAGES.index(DONE) + 1]
 
 
 def _moves_of(stage: Stage) -> dict[Move, tuple[str, ...]]:
@@ -136,6 +146,9 @@ def _moves_of(stage: Stage) -> dict[Move, tuple[str, ...]]:
         ("start" if stage.name == FIRST else "pass"): forward,
         "cancel": (CANCELLED,),
     }
+    skipped = tuple(name for name in _later(stage.name) if name not in forward)
+    if stage.name != FIRST and skipped:
+        moves["skip"] = skipped
     if stage.rework_to is not None:
         moves["rework"] = (stage.rework_to,)
     return moves
@@ -144,7 +157,8 @@ def _moves_of(stage: Stage) -> dict[Move, tuple[str, ...]]:
 STAGE_TRANSITIONS: Final[dict[str, dict[Move, tuple[str, ...]]]] = {
     stage.name: _moves_of(stage) for stage in TABLE
 }
-"""Per stage and move: the stages a task may reach by it. A move not listed is not possible."""
+"""Per stage and move: the stages a task may reach by it. A move not listed is not possible; `skip`
+is for a repo's own track, which may leave out any stage but the first."""
 
 
 def may_move(from_stage: str, to_stage: str) -> bool:

@@ -7,7 +7,7 @@ is the same, the slot never comes free in between, and two rings and two commits
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 import structlog
@@ -19,7 +19,7 @@ from orch.line import Line
 from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Gate
-from orch.store import claims, endings, looks, queries, work
+from orch.store import claims, endings, fleet, looks, queries, work
 from orch.store.session import Connection, Row, lock_repos
 
 log = structlog.get_logger(__name__)
@@ -75,23 +75,37 @@ def _taken_up(conn: Connection, line: Line, claim: Claim, started: Row) -> Turn:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What came of a turn."""
+
+    result: AgentResult
+    decision: Decision
+    shas: Mapping[str, str] = field(default_factory=dict)
+    """Of the task's change, by column: base_sha, head_sha."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What the job keeps to be shown: how it was run, what was checked."""
+
+
+@dataclass(frozen=True)
 class _End:
     """A turn that is over, and who would go on in its slot."""
 
     turn: Turn
-    result: AgentResult
-    decision: Decision
+    outcome: Outcome
     worker: str | None
 
+    @property
+    def decision(self) -> Decision:
+        """What the turn comes to."""
+        return self.outcome.decision
 
-def settle(
-    line: Line, turn: Turn, result: AgentResult, decision: Decision, worker: str | None
-) -> Settled:
+
+def settle(line: Line, turn: Turn, outcome: Outcome, worker: str | None) -> Settled:
     """Write the end of a turn, and with a `worker` claim and start what its slot can do next.
 
     Also through a database's restart: the work behind it is dear.
     """
-    end = _End(turn, result, decision, worker)
+    end = _End(turn, outcome, worker)
     for _ in range(SETTLE_TRIES):
         try:
             return _attempt(line, end)
@@ -149,10 +163,9 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
     """Under the repo's lock: the job's end, its task's move, the next job and the events, all or
     nothing; and which other repos were marked."""
     decision, claim, now = end.decision, end.turn.claim, line.now()
-    if decision.next == "release":
-        back = claims.release(conn, claim, now, reason=decision.reason)
-        return Settled(back is not None), frozenset()
-    move = _move(end)
+    if decision.next in ("release", "suspend"):
+        return Settled(_given_back(conn, line, end)), frozenset()
+    move, result = _move(line, end), end.outcome.result
     finished = endings.finish(
         conn,
         claim,
@@ -163,21 +176,33 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
         reason=decision.reason,
         failure=decision.failure,
         verdict=decision.verdict,
-        summary=end.result.summary or decision.reason,
-        exit_code=end.result.exit_code,
-        usage=end.result.usage,
-        log_path=None if end.result.log_path is None else str(end.result.log_path),
+        summary=result.summary or decision.reason,
+        exit_code=result.exit_code,
+        usage=result.usage,
+        log_path=None if result.log_path is None else str(result.log_path),
+        report=dict(end.outcome.report),
     )
     if finished is None:
         return Settled(False), frozenset()
+    work.note_turn(conn, end.turn.task["id"], end.outcome.shas, result.usage)
     _go_on(conn, line, end, elsewhere=move is not None and not finished.moved)
     return Settled(True), finished.others
 
 
-def _move(end: _End) -> endings.Move | None:
+def _given_back(conn: Connection, line: Line, end: _End) -> bool:
+    """Give the job back uncounted; with `suspend` its agent gets nothing to do for a while."""
+    decision, now = end.decision, line.now()
+    if decision.next == "suspend":
+        agent = str(end.turn.job["agent"])
+        fleet.suspend(conn, agent, decision.until, decision.reason, now)
+    return claims.release(conn, end.turn.claim, now, reason=decision.reason) is not None
+
+
+def _move(line: Line, end: _End) -> endings.Move | None:
     task, decision = end.turn.task, end.decision
+    own = line.own_tracks(task["repo"])
     if decision.next == "advance":
-        return endings.Move(task["stage"], stages.after(task["stage"], task["track"]))
+        return endings.Move(task["stage"], stages.after(task["stage"], task["track"], own))
     if decision.next == "rework":
         return endings.Move(task["stage"], decision.rework_to)
     return None
@@ -191,10 +216,12 @@ def _go_on(conn: Connection, line: Line, end: _End, elsewhere: bool) -> None:
             work.count_rework(conn, task["id"])
         case "retry":
             _try_again(conn, line, end)
+        case "approve":
+            work.ask_approval(conn, task["id"], line.now(), task["stage"], decision.reason)
         case "park":
             # A task that ended or moved on meanwhile refuses, and keeps what it has.
             work.park(conn, task["id"], line.now(), reason=decision.reason)
-        case "advance" | "release" | "fenced" | "nothing":
+        case "advance" | "release" | "suspend" | "fenced" | "nothing":
             pass
         case never:
             assert_never(never)

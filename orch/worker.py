@@ -9,18 +9,29 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from orch import names, stages, turns
+from orch import names, repo_turn, stages, turns
 from orch.errors import BadInput, StoreUnavailable
 from orch.line import Line
 from orch.outcomes import Decision, decide
-from orch.ports import AgentCommand, AgentResult, AgentRunner, AgentWork, Claim, StopReason
+from orch.place import Place
+from orch.ports import (
+    AgentCommand,
+    AgentResult,
+    AgentRunner,
+    AgentWork,
+    Claim,
+    StopReason,
+    Watch,
+)
 from orch.store import claims
-from orch.turns import Settled, Turn
+from orch.turns import Outcome, Settled, Turn
+from orch.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +47,8 @@ class Bench:
     runner: AgentRunner
     commands: Mapping[str, AgentCommand]
     root: Path
+    workshop: Workshop | None = None
+    """What repos with an address are worked on with."""
     stopping: Callable[[], bool] = lambda: False
     """Whether this worker was asked to go at once: its agent is stopped, the job handed back."""
     closing: Callable[[], bool] = lambda: False
@@ -70,15 +83,16 @@ def work_on(line: Line, bench: Bench, claim: Claim) -> str:
 
 def _one(line: Line, bench: Bench, turn: Turn, goes_on: bool) -> tuple[str, Settled]:
     """What one turn came to, and how its end was written."""
-    result, decision = _run_turn(line, bench, turn)
+    outcome = _run_turn(line, bench, turn)
+    decision = outcome.decision
     if decision.next == "fenced":
         return "fenced", Settled(False)  # somebody else's job by now: nothing of it is ours
     worker = bench.name if goes_on and not bench.closing() else None
-    settled = turns.settle(line, turn, result, decision, worker)
+    settled = turns.settle(line, turn, outcome, worker)
     return decision.next if settled.written else "stale", settled
 
 
-def _run_turn(line: Line, bench: Bench, turn: Turn) -> tuple[AgentResult, Decision]:
+def _run_turn(line: Line, bench: Bench, turn: Turn) -> Outcome:
     job, task = turn.job, turn.task
     try:
         asked = _prepare(bench, turn)
@@ -86,17 +100,28 @@ def _run_turn(line: Line, bench: Bench, turn: Turn) -> tuple[AgentResult, Decisi
         # A row nobody can work with does not get better by trying again.
         reason = f"the job cannot be prepared: {error.message}"
         bad = AgentResult("spawn_failed", detail=reason)
-        return bad, Decision("fail", "park", "spawn_failed", reason=reason)
-    except OSError as error:
-        result = AgentResult("spawn_failed", detail=f"its folders cannot be made: {error}")
-    else:
-        result = _run(line, bench, turn.claim, asked)
-    return result, decide(result, task["stage"], job["attempt"], task["reworks"], line.limits)
-
-
-def _run(line: Line, bench: Bench, claim: Claim, asked: AgentWork) -> AgentResult:
-    # Whether this worker is to go is asked often, the store only at every heartbeat.
+        return Outcome(bad, Decision("fail", "park", "spawn_failed", reason=reason))
+    # Of a worker that froze nobody renews the lease: its agent is gone before another may start.
+    asked = replace(asked, silence=SHARE_OF_LEASE * line.limits.lease)
     beat = min(1.0, line.limits.heartbeat)
+    watch = _watching(line, bench, turn.claim, beat)
+    shop = bench.workshop
+    if shop is not None and job["repo"] in shop.plans:
+        plan = shop.plans[job["repo"]]
+        run_agent = partial(bench.runner.run, watch=watch, beat=beat)
+        place = Place(line, shop, plan, turn, asked.rundir, watch, beat, run_agent, asked)
+        return repo_turn.run(place)
+    result = bench.runner.run(asked, watch, beat)
+    decision = decide(result, task["stage"], job["attempt"], task["reworks"], line.limits)
+    report = {"argv": list(result.argv), "env_names": list(result.env_names)}
+    return Outcome(result, decision, report=report | {"session_id": result.session_id})
+
+
+def _watching(line: Line, bench: Bench, claim: Claim, beat: float) -> Watch:
+    """What an agent's supervisor calls every `beat` seconds: whether to stop.
+
+    Whether this worker is to go is asked each time, the store only at every heartbeat.
+    """
     every = max(1, round(line.limits.heartbeat / beat))
     bearable = max(1, int(line.limits.lease / line.limits.heartbeat) - 1)
     beats, missed = itertools.count(1), 0
@@ -116,9 +141,7 @@ def _run(line: Line, bench: Bench, claim: Claim, asked: AgentWork) -> AgentResul
             order = "fenced" if missed >= bearable else None
         return order
 
-    # Of a worker that froze nobody renews the lease: its agent is gone before another may start.
-    silence = SHARE_OF_LEASE * line.limits.lease
-    return bench.runner.run(replace(asked, silence=silence), watch, beat)
+    return watch
 
 
 def _prepare(bench: Bench, turn: Turn) -> AgentWork:

@@ -18,8 +18,8 @@ from orch.dispatcher import Tick
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
 from orch.serial_gate import Gate, Layers
-from orch.store import claims, fleet, looks
-from orch.store.schema import counters, events, jobs, metadata, repos, tasks
+from orch.store import claims, fleet, looks, work
+from orch.store.schema import counters, events, jobs, metadata, repo_freeze, repos, tasks
 from orch.store.session import Store
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -156,6 +156,17 @@ class Rig:
         statement = update(tasks).where(tasks.c.work_item_id == item).values(stage=stage)
         self.store.write(lambda conn: conn.execute(statement))
 
+    def asked(self, item: str, question: str = "Which colour?") -> None:
+        """Let the task's newest job have ended with a question, and park it for that."""
+        said = update(jobs).where(jobs.c.id == self.job(item)["id"]).values(verdict="needs_input")
+        task_id, reason = self.row_id(item), f"needs input: {question}"
+
+        def ask(conn: Connection) -> None:
+            conn.execute(said)
+            work.park(conn, task_id, self.clock(), reason=reason)
+
+        self.store.write(ask)
+
     def row(self, item: str) -> RowMapping:
         """The task's row."""
         statement = select(tasks).where(tasks.c.work_item_id == item)
@@ -177,6 +188,18 @@ class Rig:
             .limit(1)
         )
         return self.store.read(lambda conn: conn.execute(statement).mappings().one())
+
+    def last_job(self, item: str) -> RowMapping:
+        """The job of the task that ended last."""
+        ended = select(jobs).join(tasks, tasks.c.id == jobs.c.task_id)
+        ended = ended.where(tasks.c.work_item_id == item, jobs.c.finished_at.is_not(None))
+        newest = ended.order_by(jobs.c.id.desc()).limit(1)
+        return self.store.read(lambda conn: conn.execute(newest).mappings().one())
+
+    def freezes(self) -> list[RowMapping]:
+        """The freezes in force."""
+        active = select(repo_freeze).where(repo_freeze.c.cleared_at.is_(None))
+        return self.store.read(lambda conn: list(conn.execute(active).mappings()))
 
     def events(self, kind: str) -> list[RowMapping]:
         """All events of a kind, oldest first."""

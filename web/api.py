@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Response, request
 
-from orch import controls, events, health, listing, mirror, names, preview, snapshot
+from orch import agents, controls, events, health, listing, mirror, names, preview, snapshot, story
 from orch.controls import NewTask, Order
 from web import documents, following, metrics, values
 from web.given import Given
@@ -90,6 +90,28 @@ def unfreeze(call: Call[values.RepoControl]) -> dict[str, Any]:
     return _of_repo(call, "unfreeze")
 
 
+# --- agents -----------------------------------------------------------------------------------
+
+
+@ROUTES.add("GET", "/agents", "viewer")
+def agents_listed(call: Call[Given]) -> dict[str, Any]:
+    """Every agent: its workers, slots and live jobs, and until when and why it is suspended."""
+    return {"agents": agents.listed(call.desk.line)}
+
+
+@ROUTES.add("POST", "/agents/<agent>/suspend", "operator", values.Suspend, "either")
+def suspend(call: Call[values.Suspend]) -> dict[str, Any]:
+    """Give an agent nothing to do for a while, whichever task it is of; what runs goes on."""
+    asked = call.given
+    return agents.suspend(call.desk.line, asked.agent, call.holder.name, asked.reason, _until(call))
+
+
+@ROUTES.add("POST", "/agents/<agent>/resume", "operator", values.AgentControl, "either")
+def resume_agent(call: Call[values.AgentControl]) -> dict[str, Any]:
+    """End an agent's suspension, and let what waits for it start."""
+    return agents.resume(call.desk.line, call.given.agent, call.holder.name, call.given.reason)
+
+
 # --- tasks ------------------------------------------------------------------------------------
 
 
@@ -128,6 +150,12 @@ def task(call: Call[values.OfTask]) -> dict[str, Any]:
     return listing.task(call.desk.line, call.given.work_item)
 
 
+@ROUTES.add("GET", "/tasks/<work_item>/story", "viewer", values.OfTask)
+def told(call: Call[values.OfTask]) -> dict[str, Any]:
+    """One task from its beginning: stages, attempts, checks, cost, commits, waits."""
+    return story.story(call.desk.line, call.given.work_item)
+
+
 @ROUTES.add("POST", "/tasks/<work_item>/cancel", "operator", values.TaskControl, "either")
 def cancel(call: Call[values.TaskControl]) -> dict[str, Any]:
     """End a task for good; a running agent is told to stop."""
@@ -138,6 +166,26 @@ def cancel(call: Call[values.TaskControl]) -> dict[str, Any]:
 def retry(call: Call[values.TaskControl]) -> dict[str, Any]:
     """Try a task's stage again, now."""
     return _of_task(call, "retry")
+
+
+@ROUTES.add("POST", "/tasks/<work_item>/approve", "operator", values.TaskControl, "either")
+def approve(call: Call[values.TaskControl]) -> dict[str, Any]:
+    """Let a task leave the stage whose approval it waits for."""
+    return _of_task(call, "approve")
+
+
+@ROUTES.add("POST", "/tasks/<work_item>/reject", "operator", values.Reject, "either")
+def reject(call: Call[values.Reject]) -> dict[str, Any]:
+    """Send a task that waits for approval back to be done again."""
+    given = call.given
+    return _ordered(call, Order("reject", given.work_item, call.holder.name, given.note))
+
+
+@ROUTES.add("POST", "/tasks/<work_item>/answer", "operator", values.Answer, "either")
+def answer(call: Call[values.Answer]) -> dict[str, Any]:
+    """Answer the question that parked a task."""
+    given = call.given
+    return _ordered(call, Order("answer", given.work_item, call.holder.name, given.text))
 
 
 @ROUTES.add("POST", "/tasks/<work_item>/dependencies", "operator", values.Depend, "either")

@@ -87,6 +87,14 @@ def _agents(readings: Readings) -> Iterator[Metric]:
     for name, (key, help_text) in shown.items():
         of_agent = {agent: known[key] for agent, known in readings.agents.items()}
         yield _labelled(GaugeMetricFamily, name, help_text, "agent", of_agent)
+    ends = {name: known["suspended_until"] for name, known in readings.agents.items()}
+    yield _labelled(
+        GaugeMetricFamily,
+        "orch_agent_suspended_until_seconds",
+        "Unix time until which it gets nothing to do; 0: it is not suspended.",
+        "agent",
+        {name: end.timestamp() if end else 0.0 for name, end in ends.items()},
+    )
     stalled = dict.fromkeys(readings.agents, 0) | readings.stalled
     yield _labelled(
         GaugeMetricFamily,

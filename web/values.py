@@ -60,6 +60,12 @@ Agent = Annotated[
     WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
     Field(description="An agent's name."),
 ]
+AgentName = Annotated[
+    str,
+    BeforeValidator(names.agent),
+    WithJsonSchema({"type": "string", "enum": list(stages.AGENTS)}),
+    Field(description="An agent's name."),
+]
 Kind = Annotated[
     str,
     Field(
@@ -104,6 +110,30 @@ class Pause(TaskControl):
     now: Annotated[bool, Field(description="Stop its agent instead of letting it end.")] = False
 
 
+class Reject(OfTask):
+    """What is to be done again."""
+
+    note: Annotated[
+        str,
+        BeforeValidator(names.note),
+        _text("The discount is missing.", names.NOTE_LIMIT),
+        Field(description="What is to be done; the task's agent reads it."),
+    ]
+    preview: Preview = False
+
+
+class Answer(OfTask):
+    """The answer to a task's question."""
+
+    text: Annotated[
+        str,
+        BeforeValidator(lambda value: names.note(value, "text")),
+        _text("Blue, as in the logo.", names.NOTE_LIMIT),
+        Field(description="The answer; the task's agent reads it."),
+    ]
+    preview: Preview = False
+
+
 class Depend(TaskControl):
     """Which task comes first."""
 
@@ -124,6 +154,20 @@ class Freeze(RepoControl):
     reason: Reason
     until: Until = None
     allow: Annotated[WorkItem | None, Field(description="The work item that may pass.")] = None
+
+
+class AgentControl(Given):
+    """A control of one agent, for all tasks."""
+
+    agent: AgentName
+    reason: Reason = ""
+
+
+class Suspend(AgentControl):
+    """For how long an agent gets nothing to do, and why."""
+
+    reason: Reason
+    until: Until = None
 
 
 class Add(Given):

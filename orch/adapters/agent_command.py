@@ -24,9 +24,9 @@ from orch import clock
 from orch.adapters.supervised import Supervised
 from orch.dialects import DETAIL_KEPT, PLAIN, SESSION, STALE, Call, Dialect, failure_in
 from orch.errors import AgentError
-from orch.jobs import Failure
+from orch.jobs import MARK, Failure
 from orch.ports import AgentCommand, AgentResult, AgentWork, Ending, StopReason, Watch
-from orch.qg.verdict import MARK, Statement, read_statement, storable
+from orch.qg.verdict import Statement, read_statement, storable
 from orch.reset_times import reset_time
 from orch.sandbox import BUBBLEWRAP, wall
 
@@ -166,7 +166,7 @@ class CommandRunner:
         elif reason is None:
             reason = "shutdown"  # somebody signalled the supervisor: so ends a service manager
         heard = report["heard"]
-        said = read_statement(work.rundir / "result.json", _closing(report))
+        said = read_statement(work.rundir / "result.json", _closing(report), work.document)
         details = (
             _cause(work.command, ending, report),
             said.detail,

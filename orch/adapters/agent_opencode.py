@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orch import dialects
 from orch.dialects import Call, Dialect, inner, number, words
-from orch.qg.verdict import MARK
+from orch.jobs import MARK
 
 if TYPE_CHECKING:
     from orch.jobs import Failure

@@ -52,6 +52,11 @@ def queue(session: Session, repos: tuple[str, ...], limit: int, watch: bool) -> 
 
 def _queue_lines(seen: dict[str, Any]) -> None:
     about = {"generated_at": seen["generated_at"], "degraded": seen["degraded"]}
+    about["suspended"] = {
+        name: {"until": known["suspended_until"], "reason": known["suspended_reason"]}
+        for name, known in seen["agents"].items()
+        if known["suspended_until"] is not None
+    }
     lanes = seen["serial_gate"]["per_repo"].items()
     output.json_lines_of({"repo": repo, **about, **lane} for repo, lane in lanes)
 
@@ -158,7 +163,12 @@ def _tell_events(rows: list[dict[str, Any]], as_json: bool) -> None:
         output.json_lines_of(rows)
         return
     for row in rows:
-        about = row["work_item_id"] or row["repo"] or row["data"].get("name", "")
+        about = (
+            row["work_item_id"]
+            or row["repo"]
+            or row["data"].get("name")
+            or row["data"].get("agent", "")
+        )
         moved = f" {row['from_state'] or ''} → {row['to_state']}" if row["to_state"] else ""
         why = f": {row['reason']}" if row["reason"] else ""
         said = f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['kind']:<16} {about}{moved}"

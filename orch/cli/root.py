@@ -46,6 +46,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Look": {
         "queue": ("looking", "Who holds each repo, who waits, and why."),
         "why": ("looking", "Everything that holds one task, and what clears it."),
+        "show": ("telling", "The story of one task: stages, attempts, checks, cost, waits."),
         "tasks": ("looking", "List tasks."),
         "logs": ("looking", "What an agent printed."),
         "events": ("looking", "What happened, when, and by whom."),
@@ -57,9 +58,13 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "retry": ("steering", "Let a task's next attempt start without waiting for its time."),
         "promote": ("steering", "Move a task that has not started to the front of its repo."),
         "cancel": ("steering", "End a task for good."),
+        "approve": ("steering", "Let a task leave a stage that waits for approval."),
+        "reject": ("steering", "Send such a task back, with a note to its agent."),
+        "answer": ("steering", "Answer the question that parked a task."),
         "depend": ("steering", "Let a task start only after another is over."),
         "freeze": ("steering", "Let nothing start or land in a repo."),
         "unfreeze": ("steering", "Lift a freeze."),
+        "agent": ("fleet", "List agents; suspend one for all tasks, and resume it."),
     },
     "Set up": {
         "check": ("setting_up", "Show the settings in force, or all that is wrong with them."),

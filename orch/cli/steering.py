@@ -1,4 +1,4 @@
-"""The verbs that steer: pause, resume, retry, promote, cancel, depend, freeze, unfreeze."""
+"""The verbs that steer: of tasks, of what waits for a person's word, and of repos."""
 
 from __future__ import annotations
 
@@ -90,6 +90,36 @@ resume = _on_task("resume", "Take parked task ID back: after the one at work, be
 retry = _on_task("retry", "Let the next attempt at task ID start without waiting for its time.")
 promote = _on_task("promote", "Move task ID, which has not started, to the front of its repo.")
 cancel = _on_task("cancel", "End task ID for good, and stop its agent.")
+approve = _on_task("approve", "Let task ID leave the stage whose approval it waits for.")
+
+
+@click.command()
+@TASK
+@click.option(
+    "--note",
+    "--reason",
+    "-m",
+    "note",
+    required=True,
+    help="What is to be done; its agent reads it.",
+)
+@PREVIEW
+@output.as_json
+@pass_session
+def reject(session: Session, work_item: str, note: str, preview: bool) -> None:
+    """Send task ID, which waits for approval, back to be done again, with a note."""
+    _do(session, _order(session, "reject", work_item, names.note(note)), preview)
+
+
+@click.command()
+@TASK
+@click.argument("words", metavar="TEXT")
+@PREVIEW
+@output.as_json
+@pass_session
+def answer(session: Session, work_item: str, words: str, preview: bool) -> None:
+    """Answer the question that parked task ID; its agent goes on with TEXT in hand."""
+    _do(session, _order(session, "answer", work_item, names.note(words, "answer")), preview)
 
 
 @click.command()

@@ -37,6 +37,7 @@ def queue_view(snapshot: Mapping[str, Any], width: int = WIDE) -> RenderableType
         parts.append(
             shown(f"The gate runs without: {broken}. See the log of the dispatcher.", "red")
         )
+    parts += [_suspended(name, known) for name, known in suspended(snapshot).items()]
     for repo, lane in lanes.items():
         parts += [Text(), *_lane(repo, lane, now, width >= WIDE)]
     return Group(*parts)
@@ -62,6 +63,19 @@ def queue_sentence(snapshot: Mapping[str, Any]) -> str:
     )
     absent = f" No worker serves {', '.join(missing)}." if missing else ""
     return ("Nothing runs and nothing waits." if not any(lanes) else f"{', '.join(told)}.") + absent
+
+
+def suspended(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """The agents that get nothing to do for a while."""
+    serving = snapshot["agents"].items()
+    return {name: known for name, known in serving if known["suspended_until"] is not None}
+
+
+def _suspended(name: str, known: Mapping[str, Any]) -> Text:
+    why = f": {known['suspended_reason']}" if known["suspended_reason"] else ""
+    said = f"{name} is suspended until {known['suspended_until']:%Y-%m-%d %H:%M} UTC{why}"
+    clear = f"orch agent resume {name}"
+    return Text.assemble(shown(said, "yellow"), "  ", shown(clear, "dim"))
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -106,8 +120,8 @@ def _parked(task: Mapping[str, Any], now: datetime) -> Text:
     by = f" by {task['paused_by']}" if task["paused_by"] else ""
     why = f": {task['paused_reason']}" if task["paused_reason"] else ""
     said = f"parked: {task['work_item_id']} at {task['stage']}{by}, {ago(task['paused_at'], now)}"
-    clear = f"orch resume {task['work_item_id']}"
-    return Text.assemble(shown(f"{said} ago{why}", "magenta"), "  ", shown(clear, "dim"))
+    told = shown(f"{said} ago{why}", "magenta")
+    return Text.assemble(told, "  ", shown(task["clear_with"], "dim"))
 
 
 def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime, wide: bool) -> Table:
@@ -136,6 +150,8 @@ def reason_of(entry: Mapping[str, Any]) -> str:
         return f"{entry['blockers'][0]['detail']}{f' (and {more} more)' if more else ''}"
     if entry["hold"] == "no-worker":
         return f"a worker for {entry['agent']}"
+    if entry["hold"] == "suspended":
+        return f"{entry['agent']}, which is suspended"
     if entry["hold"] == "capacity":
         return f"a free slot of {entry['agent']}"
     return "nothing: it starts now"
@@ -150,6 +166,8 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
     parts.append(shown(f"{task['repo']}, {task['stage']}, {created} old{title}", "dim"))
     if found["blockers"]:
         parts += [Text(), _blockers(found["blockers"], now)]
+    if found["hold"] == "suspended":
+        parts.append(shown(f"To clear: {found['suspended']['clear_with']}", "dim"))
     holder = found["holder"]
     if holder and holder["task_id"] != task["task_id"]:
         doing = "at work" if holder["live"] else "next in the line"

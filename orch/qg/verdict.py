@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orch.jobs import VERDICTS
+from orch.jobs import MARK, VERDICTS
 from orch.qg import reading
 from orch.qg.front_matter import front_matter, line_of
 from orch.qg.plain_yaml import YamlError
@@ -20,7 +20,6 @@ RESULT_LIMIT: Final = reading.LIMIT
 """Bytes a result file may have."""
 TEXT_LIMIT: Final = 10_000
 """Characters of a summary or a question that are kept."""
-MARK: Final = "ORCH-VERDICT:"
 
 
 @dataclass(frozen=True)

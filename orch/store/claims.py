@@ -61,6 +61,7 @@ _LOCK_ITS_REPO: Final = (
 OF_JOB: Final = ("id", "agent", "repo", "task_id", "stage", "attempt")
 OF_TASK: Final = (
     "id", "work_item_id", "repo", "title", "description", "stage", "track", "reworks",
+    "head_sha", "tested_sha", "merge_sha", "cost_usd", "turns",
 )  # fmt: skip
 
 
@@ -140,6 +141,15 @@ def _cancel(conn: Connection, claim: Claim, now: Moment) -> RowMapping | None:
     _tell(conn, now, "job.cancelled", job, None, "cancelled")
     ledger.wake(conn, now, [job["repo"]])
     return job
+
+
+def stands(conn: Connection, gate: Gate, claim: Claim, now: Moment) -> bool:
+    """Whether a started job may go on to what cannot be taken back: it is still held, nobody asked
+    it to stop, and the standing clauses hold."""
+    standing = serial_gate.clauses(gate, now, standing=True)
+    ours = select(jobs.c.id).join(tasks, tasks.c.id == jobs.c.task_id)
+    ours = ours.where(*_held(claim), jobs.c.status == "running", jobs.c.stop_requested.is_(None))
+    return conn.scalar(ours.where(*standing.values())) is not None
 
 
 def heartbeat(

@@ -28,7 +28,7 @@ from orch.store.joined import Joined, Part, Rows
 from orch.store.moments import Moment, at
 from orch.store.schema import events, jobs, tasks, wakes
 
-FACTS = ("failure", "verdict", "summary", "exit_code", "usage", "log_path")
+FACTS = ("failure", "verdict", "summary", "exit_code", "usage", "log_path", "report")
 """What a job keeps of its end."""
 TOLD = ["at", "kind", "task_id", "job_id", "repo", "from_state", "to_state", "reason", "data"]
 """What its events say; the other columns fill themselves in."""
@@ -76,6 +76,7 @@ def finish(  # noqa: PLR0913 - an end's own facts
     said = {f"its_{name}": facts.get(name) for name in FACTS}
     bound = {"its_id": claim.job_id, "its_token": claim.token, "reason": reason} | said
     bound |= {"its_summary": facts.get("summary") or "", "its_usage": facts.get("usage") or {}}
+    bound["its_report"] = facts.get("report") or {}
     bound["of_end"] = {"failure": facts.get("failure"), "verdict": facts.get("verdict")}
     if move is not None and move.agent is not None:
         bound["of_next"] = {"stage": move.to_stage, "agent": move.agent, "attempt": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, and_, func, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import stages
+from orch.store import ledger
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, agents, beats, jobs, workers
 from orch.store.session import insert_unless_there, put
@@ -87,6 +89,80 @@ def is_alive(now: Moment, stale: float) -> ColumnElement[bool]:
     return and_(workers.c.stopped_at.is_(None), workers.c.heartbeat_at > later(now, -stale))
 
 
+SUSPENSION: Final = 900.0
+"""Seconds for which an agent is suspended when nobody said until when."""
+
+
+def suspend(
+    conn: Connection,
+    agent: str,
+    until: datetime | None,
+    reason: str,
+    now: Moment,
+    *,
+    actor: str = "orch",
+) -> bool:
+    """Give an agent nothing to do until then, whichever task it is of; what runs goes on.
+
+    False, and nothing is changed, when it is suspended for as long already, or that time is over.
+    The agent's row may be locked last, also under a repo's lock: whoever holds it waits for no
+    repo. No mark is needed for the end: what waits is noted by the first look at it, and every
+    tick goes by the notes of those agents that have slots.
+    """
+    end = later(now, SUSPENSION) if until is None else at(until)
+    insert_unless_there(conn, agents, [{"name": agent}])
+    longer = or_(agents.c.suspended_until.is_(None), agents.c.suspended_until < end)
+    changed = conn.execute(
+        update(agents)
+        .where(agents.c.name == agent, longer, end > at(now))
+        .values(suspended_until=end, suspended_reason=reason)
+        .returning(agents.c.suspended_until)
+    ).scalar_one_or_none()
+    if changed is not None:
+        told = {"agent": agent, "until": changed.isoformat()}
+        ledger.record(conn, now, "agent.suspended", actor=actor, reason=reason, data=told)
+    return changed is not None
+
+
+def lift(
+    conn: Connection, agent: str, now: Moment, *, actor: str = "orch", reason: str = ""
+) -> bool:
+    """End the suspension of an agent. False if it is not suspended."""
+    lifted = _lifted(conn, now, actor, reason, agents.c.name == agent, is_suspended(now))
+    return bool(lifted)
+
+
+def clear_expired(conn: Connection, now: Moment) -> int:
+    """Write down that suspensions ran out; how many did."""
+    return _lifted(conn, now, "orch", "its time was over", agents.c.suspended_until <= at(now))
+
+
+def is_suspended(now: Moment) -> ColumnElement[bool]:
+    """The agent is suspended, and its time is not over."""
+    return and_(agents.c.suspended_until.is_not(None), agents.c.suspended_until > at(now))
+
+
+def _lifted(
+    conn: Connection, now: Moment, actor: str, reason: str, *where: ColumnElement[bool]
+) -> int:
+    lifting = update(agents).where(*where).values(suspended_until=None, suspended_reason="")
+    ended = list(conn.scalars(lifting.returning(agents.c.name)))
+    for name in ended:
+        told = {"agent": name}
+        ledger.record(conn, now, "agent.resumed", actor=actor, reason=reason, data=told)
+    return len(ended)
+
+
 def note_beat(conn: Connection, name: str, now: Moment, **detail: object) -> None:
     """Write down when something periodic last happened, for healthz."""
     put(conn, beats, {"name": name}, {"at": at(now), "detail": detail})
+
+
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def take_turn(conn: Connection, name: str, now: Moment, every: float) -> bool:
+    """Whether something periodic is due, and ours to do: of all who ask, one in `every` seconds."""
+    insert_unless_there(conn, beats, [{"name": name, "at": _NEVER}])
+    due = update(beats).where(beats.c.name == name, beats.c.at <= later(now, -every))
+    return bool(conn.execute(due.values(at=at(now))).rowcount)

@@ -109,6 +109,7 @@ def moving_task(now: Moment, from_stage: str, to_stage: str, which: ColumnElemen
     if to_stage in stages.TERMINAL:
         # Pause never enters the terminal set: an ended task is not parked, it is over.
         values |= {"finished_at": at(now), "paused_at": None, "paused_until": None}
+        values |= {"approval": None}
     return update(tasks).where(which, tasks.c.stage == from_stage).values(**values)
 
 

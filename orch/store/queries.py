@@ -48,15 +48,21 @@ class Due:
     ready: bool
     pauses: bool
     freezes: bool
+    suspensions: bool
+
+    @property
+    def expired(self) -> bool:
+        """Whether something has run out that was given an end."""
+        return self.pauses or self.freezes or self.suspensions
 
     def __bool__(self) -> bool:
-        return self.woken or self.overdue or self.ready or self.pauses or self.freezes
+        return self.woken or self.overdue or self.ready or self.expired
 
 
 def due(conn: Connection, now: Moment) -> Due:
     """Ask for everything in one round trip; each part is one probe of a small index.
 
-    When that cannot be read, whatever does not end a pause or a freeze counts as waiting.
+    When that cannot be read, whatever does not end a pause, freeze or suspension counts as waiting.
     """
     try:
         return Due(*map(bool, conn.execute(_due(now)).one()))
@@ -64,7 +70,8 @@ def due(conn: Connection, now: Moment) -> Due:
         if not is_broken_query(error):
             raise
         log.warning("tick.blind", error=str(error.orig))
-        return Due(woken=True, overdue=True, ready=True, pauses=False, freezes=False)
+        unread = {"pauses": False, "freezes": False, "suspensions": False}
+        return Due(woken=True, overdue=True, ready=True, **unread)
 
 
 @lru_cache(maxsize=16)
@@ -81,6 +88,7 @@ def _due(now: Moment) -> Any:
                 repo_freeze.c.cleared_at.is_(None), repo_freeze.c.expires_at <= moment
             )
         ),
+        exists(select(agents.c.name).where(agents.c.suspended_until <= moment)),
     )
 
 

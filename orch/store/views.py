@@ -28,7 +28,7 @@ from sqlalchemy.engine import RowMapping
 
 from orch import serial_gate, stages
 from orch.serial_gate import Gate
-from orch.store import fleet, freezes
+from orch.store import answers, fleet, freezes
 from orch.store.moments import Moment, at
 from orch.store.schema import (
     LIVE,
@@ -180,6 +180,7 @@ def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) 
         tasks.c.paused_by,
         tasks.c.paused_reason,
         tasks.c.paused_until,
+        tasks.c.approval,
     )
     turn = func.row_number().over(partition_by=tasks.c.repo, order_by=tasks.c.id)
     first = (
@@ -187,7 +188,9 @@ def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) 
         .where(tasks.c.paused_at.is_not(None), tasks.c.repo.in_(list(names)))
         .subquery()
     )
-    statement = select(first).where(first.c.turn <= limit).order_by(first.c.task_id)
+    verdict = answers.last_verdict(first.c.task_id).label("verdict")
+    shown = select(first, verdict).where(first.c.turn <= limit)
+    statement = shown.order_by(first.c.task_id)
     return list(conn.execute(statement).mappings())
 
 
@@ -318,29 +321,31 @@ def unfinished_before(
 
 
 def agents_now(conn: Connection, now: Moment, stale: float) -> dict[str, dict[str, Any]]:
-    """Per agent: its live jobs, the slots of its live workers, how many those are."""
-    known: dict[str, dict[str, Any]] = {
-        name: {"live": 0, "slots": 0, "workers": 0, "suspended_until": None}
-        for name in stages.AGENTS
-    }
+    """Per agent: its live jobs, the slots of its live workers, how many those are, and until when
+    and why it is suspended, if it is. A suspended agent has no slots."""
+    known = {name: _an_agent() for name in stages.AGENTS}
     fleet_rows = conn.execute(
         select(workers.c.queue, func.sum(workers.c.concurrency), func.count())
         .where(fleet.is_alive(now, stale), workers.c.queue != stages.CONTROL_QUEUE)
         .group_by(workers.c.queue)
     )
     for queue, slots, count in fleet_rows:
-        entry = known.setdefault(queue.removeprefix("agent."), {"live": 0, "suspended_until": None})
+        entry = known.setdefault(queue.removeprefix("agent."), _an_agent())
         entry |= {"slots": int(slots), "workers": count}
     live = select(jobs.c.agent, func.count()).where(LIVE).group_by(jobs.c.agent)
     for agent, count in conn.execute(live):
-        known.setdefault(agent, {"slots": 0, "workers": 0, "suspended_until": None})["live"] = count
-    until = agents.c.suspended_until
-    for row in conn.execute(select(agents.c.name, until, (until > at(now)).label("suspended"))):
-        entry = known.setdefault(row.name, {"live": 0, "slots": 0, "workers": 0})
-        entry["suspended_until"] = row.suspended_until
-        if row.suspended:
-            entry["slots"] = 0
+        known.setdefault(agent, _an_agent())["live"] = count
+    suspended = select(agents).where(fleet.is_suspended(now))
+    for row in conn.execute(suspended):
+        entry = known.setdefault(row.name, _an_agent())
+        entry |= {"suspended_until": row.suspended_until, "slots": 0}
+        entry["suspended_reason"] = row.suspended_reason
     return known
+
+
+def _an_agent() -> dict[str, Any]:
+    nothing = {"live": 0, "slots": 0, "workers": 0}
+    return {**nothing, "suspended_until": None, "suspended_reason": None}
 
 
 def overview(conn: Connection, gate: Gate) -> list[RowMapping]:

@@ -6,6 +6,7 @@ change, and leave sentences and status codes to their callers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -40,6 +41,11 @@ _AT_WORK: Final = (
     "stage",
     "track",
     "reworks",
+    "head_sha",
+    "tested_sha",
+    "merge_sha",
+    "cost_usd",
+    "turns",
 )
 
 
@@ -336,6 +342,33 @@ def count_rework(conn: Connection, task_id: int) -> None:
 def forgive_reworks(conn: Connection, task_id: int) -> None:
     """Give the task its whole rework budget back."""
     conn.execute(update(tasks).where(tasks.c.id == task_id).values(reworks=0))
+
+
+def forgive_costs(conn: Connection, task_id: int) -> None:
+    """Give the task its whole budget of costs and turns back."""
+    conn.execute(update(tasks).where(tasks.c.id == task_id).values(cost_usd=0, turns=0))
+
+
+def note_turn(
+    conn: Connection, task_id: int, shas: Mapping[str, str], usage: Mapping[str, float]
+) -> None:
+    """Keep with the task where its change stands, and what its turns have taken so far."""
+    noted: dict[str, Any] = {name: sha for name, sha in shas.items() if sha}
+    for name, column in (("cost_usd", tasks.c.cost_usd), ("turns", tasks.c.turns)):
+        if usage.get(name):
+            noted[name] = column + usage[name]
+    if noted:
+        conn.execute(update(tasks).where(tasks.c.id == task_id).values(**noted))
+
+
+def ask_approval(conn: Connection, task_id: int, now: Moment, stage: str, reason: str) -> None:
+    """Park a task whose stage has passed until a person approves or rejects it."""
+    waiting = update(tasks).where(tasks.c.id == task_id, tasks.c.stage == stage)
+    if not conn.execute(waiting.values(approval=stage)).rowcount:
+        return  # somebody moved it meanwhile: there is nothing left to approve
+    repo = conn.execute(select(tasks.c.repo).where(tasks.c.id == task_id)).scalar_one()
+    ledger.record(conn, now, "task.approval_asked", task_id=task_id, repo=repo, reason=reason)
+    park(conn, task_id, now, reason=reason)
 
 
 def is_repo_known(conn: Connection, repo: str) -> bool:

@@ -12,7 +12,7 @@ from orch import controls, dispatcher
 from orch.controls import NewTask, Order
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, OrchError, UnknownTask
 from orch.ports import AgentResult
-from orch.store import claims
+from orch.store import answers, claims
 from tests.factories import START, Rig, ScriptedRunner, dump
 
 A, B, C = "A-1", "B-2", "C-3"
@@ -23,6 +23,9 @@ EVENT_OF = {
     "promote": "task.promoted",
     "cancel": "task.cancelled",
     "retry": "task.retried",
+    "approve": "task.approved",
+    "reject": "task.rejected",
+    "answer": "task.answered",
     "depend": "dependency.added",
     "undepend": "dependency.removed",
     "freeze": "repo.frozen",
@@ -30,11 +33,20 @@ EVENT_OF = {
 }
 
 
+JOB_FOR = {"retry": None, "approve": "succeeded", "reject": "succeeded", "answer": "succeeded"}
+
+
 def stage_for(rig: Rig, verb: str) -> dict[str, Any]:
     """Rows on which the verb has something to do; answers what the order takes besides."""
     rig.task(A)
-    rig.task(B, job=None if verb == "retry" else "queued")
+    rig.task(B, job=JOB_FOR.get(verb, "queued"))
     match verb:
+        case "approve" | "reject":
+            rig.store.write(
+                lambda conn: answers.ask_approval(conn, rig.row_id(B), rig.clock(), "analysis")
+            )
+        case "answer":
+            rig.asked(B)
         case "resume":
             rig.order("pause", B)
         case "undepend":

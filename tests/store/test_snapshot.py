@@ -27,7 +27,7 @@ WAITING = {
     "blockers",
 }  # fmt: skip
 BLOCKER = {"clause", "id", "work_item_id", "detail", "since", "set_by", "clear_with"}
-AGENT = {"live", "slots", "workers", "suspended_until"}
+AGENT = {"live", "slots", "workers", "suspended_until", "suspended_reason"}
 
 
 def everything(rig: Rig) -> None:

@@ -9,7 +9,7 @@ ADAPTERS: Final = ("command", "claude", "codex", "opencode")
 AHEAD: Final = "advance"
 AGAIN: Final = "retry: agent_failed"
 SILENT: Final = "park: no_verdict"
-LIMITED: Final = "retry: provider_limited"
+LIMITED: Final = "suspend: provider_limited"
 REFUSED: Final = "park: auth_invalid"
 
 

@@ -208,12 +208,18 @@ def test_command_that_cannot_start_is_a_result_with_a_sentence(
     assert result.detail.endswith(".")
 
 
-def test_missing_folders_are_spawn_failures(bench: AgentBench) -> None:
+def test_folders_that_are_missing_are_made(bench: AgentBench) -> None:
     work = bench.work("/bin/true")
-    lost = bench.run(replace(work, workdir=bench.workdir / "gone"))
-    assert (lost.ending, "gone cannot be entered" in lost.detail) == ("spawn_failed", True)
-    homeless = bench.run(replace(work, rundir=bench.rundir / "gone"))
-    assert (homeless.ending, "folder of the run" in homeless.detail) == ("spawn_failed", True)
+    new = replace(work, workdir=bench.workdir / "new" / "one", rundir=bench.rundir / "new" / "two")
+    assert bench.run(new).exit_code == 0
+
+
+def test_folders_that_cannot_be_made_are_spawn_failures(bench: AgentBench) -> None:
+    work = bench.work("/bin/true")
+    (bench.workdir / "file").write_text("")
+    for place in ({"workdir": bench.workdir / "file"}, {"rundir": bench.workdir / "file" / "x"}):
+        result = bench.run(replace(work, **place))
+        assert (result.ending, "cannot be made" in result.detail) == ("spawn_failed", True)
 
 
 def test_command_over_its_time_is_stopped_and_what_it_printed_is_read(bench: AgentBench) -> None:

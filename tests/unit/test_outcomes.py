@@ -106,7 +106,7 @@ def test_a_refused_key_parks_at_once_for_a_person() -> None:
 
 def test_a_reached_limit_is_its_own_failure() -> None:
     found = at(AgentResult("exited", 1, failure="provider_limited", detail="Wait."))
-    assert (found.next, found.failure) == ("retry", "provider_limited")
+    assert (found.next, found.failure) == ("suspend", "provider_limited")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def test_the_queue_shows_every_repo_and_agent(web_on_both: Web) -> None:
     lane = shown["serial_gate"]["per_repo"]["app"]
     assert lane["active_task"]["work_item_id"] == "APP-1"
     assert lane["waiting"][0]["reason"] == "active-task"
-    assert set(shown["agents"]["developer"]) == {"live", "slots", "workers", "suspended_until"}
+    kept = {"live", "slots", "workers", "suspended_until", "suspended_reason"}
+    assert set(shown["agents"]["developer"]) == kept
     assert shown["generated_at"] == "2026-03-01T12:00:02Z"
 
 

@@ -1,0 +1,57 @@
+"""What earlier turns left for the next one: how they ended, and what a person said since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from orch.jobs import ENDED
+from orch.store.schema import among, events, jobs
+from orch.store.session import Row
+
+MOST: Final = 20
+"""How many ended jobs are looked through."""
+SAID: Final = ("task.rejected", "task.answered")
+_OF_JOB: Final = (
+    "id", "stage", "status", "attempt", "failure", "verdict", "summary", "finished_at", "report",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Past:
+    """The ended jobs of a task, newest first, and the last word of a person since then."""
+
+    jobs: tuple[Row, ...]
+    said: Row | None
+
+    @property
+    def last(self) -> Row | None:
+        """The job that ended last."""
+        return self.jobs[0] if self.jobs else None
+
+    def of_stage(self, stage: str) -> Row | None:
+        """The job of this stage that ended last."""
+        return next((job for job in self.jobs if job["stage"] == stage), None)
+
+
+def past_of(conn: Connection, task_id: int) -> Past:
+    """What there is to know before the task's next turn."""
+    ended = (
+        select(*(jobs.c[name] for name in _OF_JOB))
+        .where(jobs.c.task_id == task_id, among(jobs.c.status, ENDED))
+        .order_by(jobs.c.id.desc())
+        .limit(MOST)
+    )
+    found: tuple[Any, ...] = tuple(conn.execute(ended).mappings())
+    word = (
+        select(events.c.kind, events.c.reason, events.c.at)
+        .where(events.c.task_id == task_id, among(events.c.kind, SAID))
+        .order_by(events.c.id.desc())
+        .limit(1)
+    )
+    said = conn.execute(word).mappings().one_or_none()
+    if said is not None and found and found[0]["finished_at"] > said["at"]:
+        said = None  # a turn has ended since that knew of it
+    return Past(found, said)
