@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from types import FrameType
 from typing import Final
 
-from orch.cli.demo_scenes import Play, play
+from orch.cli.demo_play import Play
+from orch.cli.demo_scenes import play
 from orch.cli.demo_stage import DemoError, Screen, Stage
 from orch.cli.output import say
 
@@ -26,7 +27,7 @@ def run(*, keep: bool, plain: bool) -> int:
         with Stage(screen, keep) as stage:
             acted = Play(stage)
             say(
-                "orch demo: three repos, toy agents that really write files, real processes.",
+                "orch demo: three git repos, toy agents that really commit, real processes.",
                 "bold",
             )
             say("  Starting broker, two dispatchers, two beats, six workers and the web app.")
