@@ -16,7 +16,7 @@ from orch.store.session import Connection, Row
 def approve(conn: Connection, line: Line, task: Row, *, actor: str, reason: str) -> None:
     """Let a task leave the stage whose approval it waits for. Raises IllegalTransition."""
     stage = _awaited(task)
-    to_stage = _after(task)
+    to_stage = _after(line, task)
     _take_back(conn, line, task, actor, "approved")
     _move(conn, line, task, to_stage, actor)
     if to_stage not in stages.TERMINAL:
@@ -51,8 +51,8 @@ def answer(conn: Connection, line: Line, task: Row, *, actor: str, reason: str) 
         )
     _take_back(conn, line, task, actor, "answered")
     queue_again(conn, line, task, actor)
-    told = {"actor": actor, "reason": reason, "data": {"question": question}}
-    _tell(conn, line, task, "task.answered", told)
+    said = {"actor": actor, "reason": reason}
+    _tell(conn, line, task, "task.answered", said, question=question)
 
 
 def is_said(conn: Connection, task: Row, kind: str) -> bool:
@@ -96,9 +96,9 @@ def _awaited(task: Row) -> str:
     return stage
 
 
-def _after(task: Row) -> str:
+def _after(line: Line, task: Row) -> str:
     try:
-        return stages.after(task["stage"], task["track"])
+        return stages.after(task["stage"], task["track"], line.own_tracks(task["repo"]))
     except KeyError:
         raise IllegalTransition(
             f"{task['work_item_id']} is on the track {task['track']}, which nobody declares.",
@@ -126,6 +126,8 @@ def _move(conn: Connection, line: Line, task: Row, to_stage: str, actor: str) ->
     ledger.wake(conn, line.now(), [task["repo"]])
 
 
-def _tell(conn: Connection, line: Line, task: Row, kind: str, told: dict[str, object]) -> None:
+def _tell(
+    conn: Connection, line: Line, task: Row, kind: str, told: dict[str, str], **data: str
+) -> None:
     about = {"task_id": task["id"], "repo": task["repo"]}
-    ledger.record(conn, line.now(), kind, **about, **told)
+    ledger.record(conn, line.now(), kind, **about, **told, data=data)

@@ -7,7 +7,7 @@ cannot be, it raises, and nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +16,7 @@ from orch import approvals, mirror, names, snapshot, stages, task_deps
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
 from orch.gate_fallback import evaluated
 from orch.line import Line
+from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate
 from orch.store import freezes, ledger, views, work
 from orch.store.moments import Moment
@@ -294,7 +295,8 @@ class NewTask:
     repo: str
     title: str = ""
     description: str = ""
-    track: str = stages.DEFAULT_TRACK
+    track: str = ""
+    """Empty is the track that its repo has for new tasks."""
     depends_on: tuple[str, ...] = ()
     paused: bool = False
 
@@ -304,7 +306,7 @@ def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
 
     Raises BadInput, AlreadyThere, UnknownTask for an unknown predecessor, DependencyCycle.
     """
-    fields = check_new(new)
+    fields = check_new(new, line.repos)
 
     def run(conn: Connection, line: Line) -> dict[str, Any]:
         now = line.now()
@@ -327,17 +329,20 @@ def _declare(conn: Connection, now: Moment, task: Row, before: tuple[str, ...], 
         task_deps.add_dependency(conn, task["id"], first["id"], now, actor=actor, source=actor)
 
 
-def check_new(new: NewTask) -> dict[str, str]:
+def check_new(new: NewTask, repos: Mapping[str, RepoSettings]) -> dict[str, str]:
     """The texts of a new task as they are stored. Raises BadInput for words that cannot be used."""
     names.work_item(new.work_item_id)
     names.repo(new.repo)
     for before in new.depends_on:
         names.work_item(before)
-    if new.track not in stages.TRACKS:
-        known = ", ".join(stages.TRACKS)
-        raise BadInput(f"“{names.shown(new.track)}” is not a track; known: {known}.", field="track")
+    of_repo = repos.get(new.repo)
+    track = new.track or (stages.DEFAULT_TRACK if of_repo is None else of_repo.track)
+    tracks = {**stages.TRACKS, **({} if of_repo is None else of_repo.tracks)}
+    if track not in tracks:
+        known = ", ".join(tracks)
+        raise BadInput(f"“{names.shown(track)}” is not a track; known: {known}.", field="track")
     return {
         "title": names.line(new.title, "title"),
         "description": names.text(new.description, "description"),
-        "track": new.track,
+        "track": track,
     }

@@ -7,7 +7,7 @@ The clauses themselves are the gate's. This file only finds the rows behind a cl
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from orch import serial_gate
@@ -135,7 +135,7 @@ def _freeze_blocker(freeze: Row) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def remedy(task: Mapping[str, Any], verdict: str | None) -> str:
+def remedy(task: Any, verdict: str | None) -> str:
     """The command that takes a parked task on; `verdict` is that of its newest job."""
     item = task["work_item_id"]
     if answers.awaited(task) is not None:
@@ -143,13 +143,13 @@ def remedy(task: Mapping[str, Any], verdict: str | None) -> str:
     return f"orch answer {item} …" if verdict == "needs_input" else f"orch resume {item}"
 
 
-def parked(task: Mapping[str, Any], verdict: str | None) -> dict[str, Any]:
+def parked(task: Any, verdict: str | None) -> dict[str, Any]:
     """What holds a parked task that has no job: its pause, and what takes it on."""
     about = {**task, "task_id": task["id"]}
     return {**_pause_blocker(about), "clear_with": remedy(task, verdict)}
 
 
-def _pause_blocker(row: Mapping[str, Any]) -> dict[str, Any]:
+def _pause_blocker(row: Any) -> dict[str, Any]:
     by = f" by {row['paused_by']}" if row["paused_by"] else ""
     why = f": {row['paused_reason']}" if row["paused_reason"] else ""
     return _blocker(

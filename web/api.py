@@ -151,7 +151,7 @@ def task(call: Call[values.OfTask]) -> dict[str, Any]:
 
 
 @ROUTES.add("GET", "/tasks/<work_item>/story", "viewer", values.OfTask)
-def told(call: Call[values.OfTask]) -> dict[str, Any]:
+def story_of(call: Call[values.OfTask]) -> dict[str, Any]:
     """One task from its beginning: stages, attempts, checks, cost, commits, waits."""
     return story.story(call.desk.line, call.given.work_item)
 

@@ -177,9 +177,10 @@ class Add(Given):
     repo: Repo
     title: Annotated[str, Field(max_length=names.TITLE_LIMIT)] = ""
     description: Annotated[str, Field(max_length=names.TEXT_LIMIT)] = ""
-    track: Annotated[str, Field(json_schema_extra={"enum": list(stages.TRACKS)})] = (
-        stages.DEFAULT_TRACK
-    )
+    track: Annotated[
+        str,
+        Field(description="full, fast, docs or one of the repo's own; empty is the repo's usual."),
+    ] = ""
     depends_on: Annotated[
         tuple[WorkItem, ...], Field(max_length=1000, description="Work items that come first.")
     ] = ()

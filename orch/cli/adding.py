@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from orch.cli import output
 from orch.cli.session import Session, pass_session
 from orch.controls import NewTask
 from orch.errors import AlreadyThere, BadInput
+from orch.repo_settings import RepoSettings
 
 KINDS: Final[dict[str, type]] = {
     "work_item_id": str,
@@ -33,7 +35,9 @@ FILE_LIMIT: Final = 16 * 1024 * 1024
 @click.option("--repo", help="The repository it is about.")
 @click.option("--title", default="", help="One line.")
 @click.option("--description", default="", help="What the agent is to know.")
-@click.option("--track", default=stages.DEFAULT_TRACK, help=f"One of {', '.join(stages.TRACKS)}.")
+@click.option(
+    "--track", default="", help=f"One of {', '.join(stages.TRACKS)}, or a track of the repo's own."
+)
 @click.option("--on", "depends_on", multiple=True, metavar="ID", help="Starts only after this one.")
 @click.option("--paused", is_flag=True, help="Park it at once.")
 @click.option(
@@ -49,7 +53,7 @@ def add(session: Session, /, work_item: str | None, path: Path | None, **given: 
     if (work_item is None) == (path is None):
         raise click.UsageError("Give either the ID of one task, or --file with many.")
     if path is not None:
-        _add_all(session, read_tasks(path))
+        _add_all(session, read_tasks(path, session.settings.repos))
         return
     if not given["repo"]:
         raise click.UsageError("Say which repo it is about: --repo NAME.")
@@ -77,7 +81,7 @@ def _add_all(session: Session, found: list[NewTask]) -> None:
         output.say(f"Added {added} of {len(found)} tasks.", "bold")
 
 
-def read_tasks(path: Path) -> list[NewTask]:
+def read_tasks(path: Path, repos: Mapping[str, RepoSettings]) -> list[NewTask]:
     """The tasks of a file. Raises BadInput that names the entry, before anything is written."""
     try:
         if path.stat().st_size > FILE_LIMIT:
@@ -91,7 +95,7 @@ def read_tasks(path: Path) -> list[NewTask]:
             f"{path.name} holds no list of tasks.",
             suggested_fix="Write [[tasks]] sections in TOML, or a JSON array of objects.",
         )
-    return [_new(path, number, entry) for number, entry in enumerate(entries, 1)]
+    return [_new(path, number, entry, repos) for number, entry in enumerate(entries, 1)]
 
 
 def _entries(path: Path, text: str) -> Any:
@@ -106,7 +110,7 @@ def _entries(path: Path, text: str) -> Any:
         raise BadInput(f"{path.name} is not valid {form}: {error}.") from error
 
 
-def _new(path: Path, number: int, entry: Any) -> NewTask:
+def _new(path: Path, number: int, entry: Any, repos: Mapping[str, RepoSettings]) -> NewTask:
     where = f"{path.name}, task {number}"
     if not isinstance(entry, dict):
         raise BadInput(f"{where} is not an object with keys and values.")
@@ -121,7 +125,7 @@ def _new(path: Path, number: int, entry: Any) -> NewTask:
         if not isinstance(value, KINDS[key]) or (isinstance(value, list) and not texts):
             raise BadInput(f"{where}: {key} is not a {_kind(key)}.")
     new = NewTask(**{**entry, "depends_on": tuple(entry.get("depends_on", ()))})
-    controls.check_new(new)
+    controls.check_new(new, repos)
     return new
 
 

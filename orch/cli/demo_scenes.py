@@ -37,7 +37,7 @@ def play(play: Play) -> None:
 def fill(play: Play) -> None:
     """Twelve tasks of three repos go in: one task at a time in each repo, oldest first."""
     play.stage.screen.command("add --file work-items.toml")
-    for new in read_tasks(play.stage.folder / "work-items.toml"):
+    for new in read_tasks(play.stage.folder / "work-items.toml", {}):
         controls.add_task(play.stage.line, new, ACTOR)
     play.act("cancel", UNWANTED, reason="nobody wants snow")
     seen = play.stage.over_http("/queue")

@@ -95,9 +95,14 @@ def shown(words: Any, style: str = "") -> Text:
 
 def ago(moment: datetime | None, now: datetime) -> str:
     """How long ago, in the one unit that matters: `42 s`, `7 min`, `3 h`, `5 d`."""
-    if moment is None:
+    return "" if moment is None else lasting((now - moment).total_seconds())
+
+
+def lasting(seconds: float | None) -> str:
+    """A length of time in the same words; nothing for one that is not known."""
+    if seconds is None:
         return ""
-    seconds = max(0.0, (now - moment).total_seconds())
+    seconds = max(0.0, seconds)
     for unit, size, least in (("d", 86400, 2), ("h", 3600, 1), ("min", 60, 1)):
         if seconds >= least * size:
             return f"{seconds / size:.0f} {unit}"

@@ -126,7 +126,7 @@ def _parked(task: Mapping[str, Any], now: datetime) -> Text:
 
 def _waiting(entries: Sequence[Mapping[str, Any]], now: datetime, wide: bool) -> Table:
     title = ("title",) if wide else ()
-    table = _plain_table("#", "task", *title, "agent", "waits for", "since", "to clear")
+    table = plain_table("#", "task", *title, "agent", "waits for", "since", "to clear")
     for entry in entries:
         if entry["reason"] == "paused" and len(entry["blockers"]) == 1:
             continue  # shown below, apart
@@ -179,7 +179,7 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
 
 
 def _blockers(blockers: Sequence[Mapping[str, Any]], now: datetime) -> Table:
-    table = _plain_table("clause", "what holds it", "since", "set by", "to clear")
+    table = plain_table("clause", "what holds it", "since", "set by", "to clear")
     for blocker in blockers:
         until = blocker.get("until")
         ends = f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""
@@ -195,13 +195,14 @@ def _blockers(blockers: Sequence[Mapping[str, Any]], now: datetime) -> Table:
 
 def listed(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A plain list; every cell is somebody's words."""
-    table = _plain_table(*columns)
+    table = plain_table(*columns)
     for row in rows:
         table.add_row(*(shown(cell) for cell in row))
     return table
 
 
-def _plain_table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines, as wide as what stands in it."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in ("#", "task", "since"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, select, update
@@ -46,7 +45,7 @@ def clear_approval(conn: Connection, task_id: int) -> None:
     conn.execute(update(tasks).where(tasks.c.id == task_id).values(approval=None))
 
 
-def awaited(task: Mapping[str, Any]) -> str | None:
+def awaited(task: Any) -> str | None:
     """The stage whose approval this task waits for; None where a program moved it on meanwhile."""
     approval: str | None = task["approval"]
     return approval if approval == task["stage"] else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from orch import controls
+from orch import controls, stages
 from orch.controls import NewTask, Order
 from orch.line import Line
 from orch.store.session import Connection
@@ -27,6 +27,10 @@ class Inside:
     def control(self, verb: str, target: str, **more: Any) -> Row:
         """Carry out one control; the state after it."""
         return controls.carry_out(self.line, Order(verb, target, ACTOR, **more))
+
+    def track(self, name: str) -> tuple[str, ...]:
+        """The stages of a track, be it every repo's or that of the repo of the same name."""
+        return {**stages.TRACKS, **self.line.own_tracks(name)}[name]
 
     def sql(self, statement: str, **values: Any) -> list[Row]:
         """What the store says at this moment."""

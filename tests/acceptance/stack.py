@@ -112,8 +112,11 @@ class Stack:
         self.desk = Desk(self.folder / "desk")
         self.desk.folder.mkdir(parents=True)
         facts = {"program": AGENT, "desk": self.desk.folder}
-        tables = [AGENT_TABLE.format(agent=agent, **facts) for agent in AGENTS]
-        (self.folder / "orch.toml").write_text("".join(tables))
+        self.configure("".join(AGENT_TABLE.format(agent=agent, **facts) for agent in AGENTS))
+
+    def configure(self, tables: str) -> None:
+        """Write orch.toml anew, for whatever starts from now on."""
+        (self.folder / "orch.toml").write_text(tables)
 
     @property
     def environ(self) -> dict[str, str]:

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from orch.store import answers
+from orch.store.schema import jobs
 from tests.cli.conftest import CommandLine
+from tests.factories import Rig
 
 ONCE: list[tuple[Sequence[str], Sequence[str], str]] = [
     ((), ("pause", "ORCH-116"), "task.paused"),
@@ -104,3 +108,70 @@ def test_a_repo_not_seen_before_can_be_frozen(orch: CommandLine) -> None:
     assert orch.fact("freeze", "new", "--reason", "not yet")["changed"]
     orch.staff()
     assert orch.fact("add", "N-1", "--repo", "new")["reason"] == "freeze"
+
+
+# --- a person's word
+
+
+@pytest.fixture
+def waiting(incident: CommandLine) -> CommandLine:
+    """ORCH-116 passed its analysis and waits for approval; ORCH-123 asked something."""
+    line = incident.line()
+    rig = Rig(line.store)
+    finish = update(jobs).values(status="succeeded", finished_at=rig.clock())
+    line.store.write(lambda conn: conn.execute(finish))
+    first = rig.row_id("ORCH-116")
+    line.store.write(lambda conn: answers.ask_approval(conn, first, rig.clock(), "analysis"))
+    rig.asked("ORCH-123")
+    line.store.dispose()
+    return incident
+
+
+WORDS = [
+    (("approve", "ORCH-116", "-m", "good"), "task.approved", "good"),
+    (("reject", "ORCH-116", "--note", "-- the tax; is missing"), "task.rejected", "the tax"),
+    (("answer", "ORCH-123", "Blue $(reboot)"), "task.answered", "Blue $(reboot)"),
+]
+
+
+@pytest.mark.parametrize(("verb", "kind", "said"), WORDS, ids=lambda value: value[0])
+def test_a_persons_word_is_taken_down_once_and_rung_for(
+    waiting: CommandLine, verb: Sequence[str], kind: str, said: str
+) -> None:
+    seen = waiting.fact(*verb, "--preview")
+    assert seen["preview"]
+    assert waiting.facts("events", "--kind", kind) == []
+    waiting.bell.clear_kick()
+    rung = waiting.bell.kicked
+    assert waiting.fact(*verb)["changed"]
+    assert waiting.bell.kicked == rung + 1
+    assert waiting.fact(*verb)["changed"] is False
+    (told,) = waiting.facts("events", "--kind", kind)
+    assert told["actor"].startswith("cli:")
+    assert said in told["reason"]
+
+
+def test_what_waits_for_a_person_says_so_and_how_to_go_on(waiting: CommandLine) -> None:
+    assert "orch approve ORCH-116, or orch reject ORCH-116 --note …" in waiting.told("queue")
+    assert "orch answer ORCH-123 …" in waiting.told("why", "ORCH-123")
+    refused = waiting("resume", "ORCH-116")
+    assert refused.exit_code == 1
+    assert "waits for approval of analysis" in refused.stderr
+    assert "orch approve ORCH-116" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [
+        (("reject", "ORCH-116"), 2),
+        (("reject", "ORCH-116", "--note", " "), 2),
+        (("answer", "ORCH-123"), 2),
+        (("answer", "ORCH-116", "Blue"), 1),
+        (("approve", "ORCH-123"), 1),
+        (("approve", "ORCH-999"), 3),
+    ],
+)
+def test_a_word_that_cannot_be_taken_is_told_by_its_exit_code(
+    waiting: CommandLine, verb: Sequence[str], code: int
+) -> None:
+    assert waiting(*verb).exit_code == code

@@ -60,17 +60,21 @@ class Team:
 
     def deliver(self, work: AgentWork) -> AgentResult:
         """The documents of the stage, and in development a line of work."""
-        folder = f"docs/work-items/{work.work_item_id}"
-        files: dict[str, str | bytes] = {
-            f"{folder}/{name}": f"{text}\nTurn {len(self.seen)}.\n"
-            if name.endswith(".md")
-            else text
-            for name, text in DOCUMENTS.get(work.stage, {}).items()
-        }
-        if work.stage == "development":
-            files[f"src/{work.work_item_id}.txt"] = f"the work of {work.job_id}\n"
-        commit(work.workdir, files, f"{work.stage} of {work.work_item_id}")
+        mark = f"{work.job_id}-{len(self.seen)}"
+        self.deliver_in(work.workdir, work.stage, work.work_item_id, mark)
         return PASSED
+
+    @staticmethod
+    def deliver_in(workdir: Path, stage: str, item: str, mark: str) -> None:
+        """Write and commit what a stage delivers; the mark makes each turn's different."""
+        folder = f"docs/work-items/{item}"
+        files: dict[str, str | bytes] = {
+            f"{folder}/{name}": text + (f"\nTurn {mark}.\n" if ".md" in name else "")
+            for name, text in DOCUMENTS.get(stage, {}).items()
+        }
+        if stage == "development":
+            files[f"src/{item}.txt"] = f"the work of {mark}\n"
+        commit(workdir, files, f"{stage} of {item}")
 
     def prompts(self, stage: str) -> list[str]:
         """What was asked at a stage, oldest first."""

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from orch import dispatcher, reaper
-from orch.errors import DependencyCycle
-from orch.store import claims, fleet, freezes, work
+from orch.errors import DependencyCycle, IllegalTransition
+from orch.store import answers, claims, fleet, freezes, work
 from tests.store.interleave import Arena
 from tests.store.race_acts import (
     Turn,
@@ -329,3 +329,35 @@ def test_asked_twice_at_once_a_task_gets_one_job(arena: Arena) -> None:
     held = arena.hold(enqueue(task_id))
     one, other, waited = arena.against(held, enqueue(task_id))
     assert (one == other, waited) == (True, True)
+
+
+# --- a person's word
+
+
+def waiting_for_approval(arena: Arena) -> None:
+    """A at its entry, without a job: it passed, and waits for a person."""
+    task_id = arena.store.write(
+        lambda c: work.create_task(c, "A-1", "alpha", arena.now, stage="analysis")["id"]
+    )
+    asking = arena.store.write(lambda c: answers.ask_approval(c, task_id, arena.now, "analysis"))
+    assert asking
+
+
+@pytest.mark.parametrize("second", ["approve", "reject"])
+def test_of_two_words_at_once_the_first_stands_and_gives_one_job(arena: Arena, second: str) -> None:
+    waiting_for_approval(arena)
+    held = arena.hold(order("approve", "A-1"))
+    if second == "approve":
+        assert arena.against(held, order("approve", "A-1")) == (True, False, True)
+    else:
+        with pytest.raises(IllegalTransition, match="it is at architecture"):
+            arena.against(held, order("reject", "A-1"))
+    assert arena.ask("SELECT count(*) FROM jobs") == 1
+    assert arena.ask("SELECT stage FROM tasks") == "architecture"
+
+
+def test_a_resume_during_an_approval_finds_the_task_taken_on(arena: Arena) -> None:
+    waiting_for_approval(arena)
+    held = arena.hold(order("approve", "A-1"))
+    assert arena.against(held, order("resume", "A-1")) == (True, False, True)
+    assert arena.ask("SELECT count(*) FROM jobs") == 1

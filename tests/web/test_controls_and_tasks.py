@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from tests.factories import dump
+from orch.store import answers
+from tests.factories import Rig, dump
 from tests.web.conftest import Web
 
 ONCE_AND_AGAIN = [
@@ -174,3 +175,80 @@ def test_tasks_are_found_by_what_they_are_and_what_they_do(web_on_both: Web) -> 
     assert found("agent=developer") == ["APP-1"]
     for state, item in states.items():
         assert web_on_both.client.get(f"/why?work_item={item}").get_json()["state"] == state
+
+
+def wait_for_a_person(rig: Rig) -> None:
+    """APP-1 passed its analysis and waits for approval; APP-2 asked something."""
+    rig.task("APP-1", job="succeeded")
+    task_id = rig.row_id("APP-1")
+    rig.store.write(lambda conn: answers.ask_approval(conn, task_id, rig.clock(), "analysis"))
+    rig.task("APP-2", job="succeeded")
+    rig.asked("APP-2")
+
+
+WORDS: list[tuple[str, dict[str, object], str]] = [
+    ("/tasks/APP-1/approve", {"reason": "good"}, "task.approved"),
+    ("/tasks/APP-1/reject", {"note": "The tax\nis missing."}, "task.rejected"),
+    ("/tasks/APP-2/answer", {"text": "Blue."}, "task.answered"),
+]
+
+
+@pytest.mark.parametrize(("address", "body", "kind"), WORDS)
+def test_a_persons_word_is_taken_once_and_can_be_tried_first(
+    web_on_both: Web, address: str, body: dict[str, object], kind: str
+) -> None:
+    rig, client = web_on_both.rig, web_on_both.client
+    wait_for_a_person(rig)
+    before = dump(rig.store)
+    assert client.post(address, json={**body, "preview": True}).get_json()["preview"] is True
+    assert dump(rig.store) == before
+    first = client.post(address, json=body)
+    assert (first.status_code, first.get_json()["changed"]) == (200, True)
+    assert client.post(address, json=body).get_json()["changed"] is False
+    (told,) = rig.events(kind)
+    assert (told["actor"], told["reason"]) == ("local", next(iter(body.values())))
+
+
+@pytest.mark.parametrize(("address", "body", "kind"), WORDS)
+def test_a_word_needs_an_operator(
+    web: Web, address: str, body: dict[str, object], kind: str
+) -> None:
+    wait_for_a_person(web.rig)
+    assert web.client_of("viewer").post(address, json=body).status_code == 403
+    assert web.client_of("operator").post(address, json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "body", "status", "code"),
+    [
+        ("/tasks/APP-1/reject", {}, 400, "bad_input"),
+        ("/tasks/APP-1/reject", {"note": " "}, 400, "bad_input"),
+        ("/tasks/APP-2/answer", {"text": "a\u0007"}, 400, "bad_input"),
+        ("/tasks/APP-1/answer", {"text": "Blue."}, 409, "illegal_transition"),
+        ("/tasks/APP-2/approve", {}, 409, "illegal_transition"),
+        ("/tasks/APP-9/approve", {}, 404, "unknown_task"),
+        ("/serial-gate/resume?work_item=APP-1", {}, 409, "illegal_transition"),
+    ],
+)
+def test_a_word_that_cannot_be_taken_is_a_problem_and_changes_nothing(
+    web: Web, address: str, body: dict[str, object], status: int, code: str
+) -> None:
+    wait_for_a_person(web.rig)
+    before = dump(web.rig.store)
+    answer = web.client.post(address, json=body)
+    problem = answer.get_json(force=True)
+    assert (answer.status_code, problem["code"]) == (status, code)
+    assert problem["suggested_fix"]
+    assert dump(web.rig.store) == before
+
+
+def test_the_story_of_a_task_is_one_answer(web_on_both: Web) -> None:
+    client = web_on_both.client
+    add(client, "APP-1", title="First")
+    client.post("/serial-gate/pause?work_item=APP-1", json={"reason": "later"})
+    web_on_both.rig.clock.advance(30)
+    found = client.get("/tasks/APP-1/story").get_json()
+    assert [visit["stage"] for visit in found["stages"]] == ["created", "analysis"]
+    assert found["spent"] == {"pause": 30.0}
+    assert (found["held"][0]["since"], found["held"][0]["until"]) == ("2026-03-01T12:00:00Z", None)
+    assert client.get("/tasks/APP-9/story").status_code == 404
