@@ -141,9 +141,13 @@ def _landed(play: Play, work_item: str) -> dict[str, str]:
 def _admitted(play: Play, work_item: str) -> datetime:
     """When a task took the place from which it landed: at its start, or when it was resumed."""
     landed: datetime = play.events(work_item, "task.landed")[-1]["at"]
-    begun: datetime = min(job["claimed_at"] for job in play.jobs(work_item) if job["claimed_at"])
-    resumed = [each["at"] for each in play.events(work_item, "task.resumed")]
-    return max([begun, *(moment for moment in resumed if moment < landed)])
+    begun = [job["claimed_at"] for job in play.jobs(work_item) if job["claimed_at"]]
+    moments: list[datetime] = [
+        min(begun),
+        *(each["at"] for each in play.events(work_item, "task.resumed")),
+    ]
+    # A resume after the landing gives a new place in the line, and takes nothing off main.
+    return max(moment for moment in moments if moment < landed)
 
 
 def _tested(play: Play) -> None:
@@ -180,6 +184,7 @@ def overlaps(play: Play) -> tuple[int, list[str]]:
                 at_work = None
         faults += [f"{path}: {at_work} did not end"] if at_work else []
     begun = {str(job["job_id"]) for job in play.every_job() if job["started_at"]}
+    # What has landed is brought out again by orch itself, without an agent.
     alone = {str(job["job_id"]) for job in play.jobs(BREAKING)[-1:]}
     written = {turn.rsplit(" ", 1)[-1] for turn in seen}
     return turns, faults + sorted((begun - alone) ^ written)

@@ -84,7 +84,7 @@ def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
     """Freeze a repo or a glob of repos. False if None was given or it is frozen already.
 
     The first freeze keeps its time, reason and source; asked again it only lets another task
-    through, for the fix is rarely known when a repo is frozen. Accepted for repos never seen before.
+    through, for the fix is rarely known when a repo is frozen. A repo need not be known.
     """
     if repo is None:
         return False

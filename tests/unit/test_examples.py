@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from orch import stages
+from orch.cli.demo_git import Shelf
 from orch.config import agent_base_environment
 from orch.prompting import PromptFacts, Prompts, load_prompts
 from orch.qg import documents
@@ -173,3 +175,26 @@ def test_production_is_ill_without_the_fix_and_well_with_it(bench: Bench) -> Non
         run(bench.folder, sys.executable, "-B", "-m", "pages", settings)
     bench.turn("development")
     assert "press" in run(bench.folder, sys.executable, "-B", "-m", "pages", settings)
+
+
+def test_release_brings_out_what_is_on_main_and_asks_how_it_is(tmp_path: Path) -> None:
+    line = tmp_path / "line"
+    shutil.copytree(EXAMPLES, line, ignore=shutil.ignore_patterns("remotes", "live"))
+    run(line, "./setup")
+    release = (sys.executable, "-B", str(line / "release.py"))
+    assert "nothing has been brought out" in run(tmp_path, *release, "health", "site")
+    assert "site has 9 files" in run(tmp_path, *release, "deploy", "site")
+    assert "home: " in run(tmp_path, *release, "health", "site")
+    run(tmp_path, "git", "clone", "--quiet", str(line / "remotes" / "lib.git"), "work")
+    assert "lib-staging has" in run(tmp_path / "work", *release, "staging", "lib")
+
+
+def test_a_colleague_pushes_on_top_of_main(tmp_path: Path) -> None:
+    set_up(tmp_path / "remotes")
+    shelf = Shelf(tmp_path / "remotes")
+    (first,) = shelf.steps("lib")
+    pushed = shelf.push_as_colleague("lib", "CONTACT.md", "Ask Bo.\n")
+    assert [(step.sha, step.parents) for step in shelf.steps("lib")[1:]] == [(pushed, (first.sha,))]
+    assert shelf.stands_on("lib", pushed, first.sha)
+    assert not shelf.stands_on("lib", first.sha, pushed)
+    assert (shelf.put_out("lib", tmp_path / "seen") / "CONTACT.md").read_text() == "Ask Bo.\n"
