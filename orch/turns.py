@@ -19,7 +19,7 @@ from orch.line import Line
 from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Gate
-from orch.store import claims, endings, fleet, looks, queries, work
+from orch.store import answers, claims, endings, fleet, looks, queries, work
 from orch.store.session import Connection, Row, lock_repos
 
 log = structlog.get_logger(__name__)
@@ -217,7 +217,8 @@ def _go_on(conn: Connection, line: Line, end: _End, elsewhere: bool) -> None:
         case "retry":
             _try_again(conn, line, end)
         case "approve":
-            work.ask_approval(conn, task["id"], line.now(), task["stage"], decision.reason)
+            asked = (task["id"], line.now(), task["stage"], decision.reason)
+            elsewhere = not answers.ask_approval(conn, *asked)
         case "park":
             # A task that ended or moved on meanwhile refuses, and keeps what it has.
             work.park(conn, task["id"], line.now(), reason=decision.reason)

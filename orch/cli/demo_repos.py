@@ -9,13 +9,12 @@ from orch.cli.demo_play import Play
 MOVED, REBASED = "lib", "LIB-1"
 SITE: Final = "site"
 BREAKING, WAITING, FIX = "SITE-3", "SITE-5", "SITE-6"
-PATIENCE: Final = 60.0
 
 
 def colleague(play: Play) -> None:
     """A colleague pushes to main while a task is under way: git goes on without orch."""
     stage = play.stage
-    stage.until(f"{REBASED} to be cut", lambda: play.task(REBASED)["base_sha"], PATIENCE)
+    stage.until(f"{REBASED} to be cut", lambda: play.task(REBASED)["base_sha"])
     play.pushed = stage.shelf.push_as_colleague(MOVED, "CONTACT.md", "Ask Bo.\n")
     stage.screen.say(f"  Bo pushes {play.pushed[:12]} to {MOVED}; {REBASED} was cut before that.")
     play.claim(
@@ -28,7 +27,7 @@ def colleague(play: Play) -> None:
 def degraded(play: Play) -> None:
     """A deploy goes red: what it broke is on main, so orch freezes the repo."""
     stage = play.stage
-    stage.until(f"{BREAKING} to break production", lambda: play.lane(SITE)["frozen"], PATIENCE)
+    stage.until(f"{BREAKING} to break production", lambda: play.lane(SITE)["frozen"])
     stage.until(f"{BREAKING} to be parked", lambda: play.task(BREAKING)["paused_at"])
     lane = play.lane(SITE)
     stage.screen.say(f"  {SITE} is frozen: {lane['frozen_reason']}")
@@ -52,7 +51,7 @@ def mended(play: Play) -> None:
     play.add(FIX, SITE, "Do without a press contact")
     play.act("freeze", SITE, f" --allow {FIX}", reason="the fix may pass", allow=FIX)
     play.act("promote", FIX, reason="production is broken")
-    stage.until(f"{FIX} to be done", lambda: play.is_over(FIX), PATIENCE)
+    stage.until(f"{FIX} to be done", lambda: play.is_over(FIX))
     others = [item for item in play.of_repo(SITE) if item != FIX]
     play.claim(
         f"{FIX} landed through the freeze, and nothing else of {SITE} started meanwhile",

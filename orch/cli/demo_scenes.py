@@ -18,7 +18,7 @@ from orch.cli.demo_repos import colleague, degraded, mended
 REPO: Final = "shop"
 TICKS_SHOWN: Final = 2.5
 """Seconds in which both beats ring at least twice: whatever could start would have."""
-ALL_DONE_SECONDS: Final = 90.0
+ALL_DONE_SECONDS: Final = 120.0
 
 
 def play(play: Play) -> None:

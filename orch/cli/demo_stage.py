@@ -218,7 +218,7 @@ class Stage:
 
     # --- looking
 
-    def until(self, what: str, holds: Callable[[], Answer], seconds: float = 30.0) -> Answer:
+    def until(self, what: str, holds: Callable[[], Answer], seconds: float = 60.0) -> Answer:
         """The first true answer, drawing the queue meanwhile. Raises DemoError when time is up."""
 
         def look() -> Answer:

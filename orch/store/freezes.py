@@ -145,6 +145,15 @@ def clear_repo_freeze(
     return bool(lifted.rowcount)
 
 
+def restate(conn: Connection, repo: str, source: str, reason: str) -> bool:
+    """Let the freeze that this source has set, and nobody has lifted, give another reason.
+
+    False if there is none, or that is its reason already.
+    """
+    its_own = and_(_active(repo), repo_freeze.c.source == source, repo_freeze.c.reason != reason)
+    return bool(conn.execute(update(repo_freeze).where(its_own).values(reason=reason)).rowcount)
+
+
 def clear_expired(conn: Connection, now: Moment, repo: str | None = None) -> int:
     """Write down that freezes ran out, all of them or those of one name; how many did."""
     over = [repo_freeze.c.cleared_at.is_(None), repo_freeze.c.expires_at <= at(now)]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from orch import controls, dispatcher
+from orch import controls, dispatcher, turns
 from orch.controls import NewTask
 from orch.errors import StoreUnavailable
 from orch.line import Line
+from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Layers
 from orch.store import looks
@@ -39,6 +40,37 @@ def test_a_passed_turn_moves_the_task_and_queues_the_next_agent(rig: Rig, tmp_pa
     assert (moved["from_state"], moved["to_state"]) == ("analysis", "architecture")
     (ended,) = rig.events("job.succeeded")
     assert (ended["job_id"], ended["data"]["verdict"]) == (done, "pass")
+
+
+def passed_for_a_person(rig: Rig, turn: turns.Turn) -> None:
+    """The agent passed, and its stage needs an approval."""
+    result = AgentResult("exited", 0, "pass", summary="done")
+    decision = Decision("succeed", "approve", verdict="pass", reason="waits for approval of it")
+    assert turns.settle(rig.line, turn, turns.Outcome(result, decision), None).written
+
+
+def test_a_stage_that_needs_approval_parks_its_task_until_it_has_it(rig: Rig) -> None:
+    rig.task(A)
+    rig.task(B)
+    turn = turns.begin(rig.line, rig.claimed(A), "w")
+    assert turn is not None
+    passed_for_a_person(rig, turn)
+    row = rig.row(A)
+    assert (row["stage"], row["approval"], row["paused_by"]) == ("analysis", "analysis", "orch")
+    assert row["paused_reason"] == "waits for approval of it"
+    assert rig.claimable() == {B}
+    rig.order("approve", A)
+    assert (rig.row(A)["stage"], rig.job(A)["agent"]) == ("architecture", "architect")
+
+
+def test_a_task_moved_while_its_agent_worked_asks_for_no_approval_and_goes_on(rig: Rig) -> None:
+    rig.task(A)
+    turn = turns.begin(rig.line, rig.claimed(A), "w")
+    assert turn is not None
+    rig.move(A, "review")
+    passed_for_a_person(rig, turn)
+    assert (rig.row(A)["approval"], rig.row(A)["paused_at"]) == (None, None)
+    assert (rig.job(A)["stage"], rig.job(A)["status"]) == ("review", "queued")
 
 
 def test_failed_attempts_wait_longer_each_and_the_third_parks(rig: Rig, tmp_path: Path) -> None:
