@@ -32,6 +32,7 @@ def test_whoever_waits_for_it_reads_until_when_and_why(orch: CommandLine) -> Non
     for verb in (("why", "ORCH-1"), ("queue",), ("agent", "list")):
         said = orch.told(*verb)
         assert "quota" in said
+        assert "\x1b" not in said
     assert "orch agent resume analyst" in orch.told("queue")
     assert "orch agent resume analyst" in orch.told("why", "ORCH-1")
 
