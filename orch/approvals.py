@@ -76,12 +76,12 @@ def queue_again(conn: Connection, line: Line, task: Row, actor: str) -> bool:
 
     Raises IllegalTransition for a stage at which nobody works.
     """
-    if work.open_job_id(conn, task["id"]) is not None:
-        return False
     stage = task["stage"] if task["stage"] != stages.FIRST else stages.ENTRY
     agent = stages.agent_of(stage) if stage in stages.STAGES else None
     if agent is None:
         raise IllegalTransition(f"{task['work_item_id']} is at {stage}, which is nobody's work.")
+    if work.open_job_id(conn, task["id"]) is not None:
+        return False
     work.enqueue_job(conn, agent, task["repo"], None, task["id"], line.now(), actor=actor)
     return True
 

@@ -84,9 +84,9 @@ def go_round(line: Line, rounds: Rounds) -> list[Finding]:
 
 def _look_at(line: Line, rounds: Rounds, watched: Watched) -> Finding:
     repo = watched.remote.repo
-    if line.store.read(lambda conn: landings.holder(conn, repo, line.now())) is not None:
+    if line.store.read(lambda conn: landings.under_way(conn, repo, line.now())):
         # While work lands the deployed thing may be down for a moment, and is looked at then.
-        return Finding(repo, "skipped", "work lands in it at this moment")
+        return Finding(repo, "skipped", "work lands in it, or is deployed, at this moment")
     try:
         branch, run = _run(line, rounds, watched)
     except (GitError, OSError) as error:

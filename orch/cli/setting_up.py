@@ -35,7 +35,7 @@ def check(session: Session) -> None:
         output.say(f"{each.work_item_id} cannot go on: {each.reason}.", "red")
     if why_not:
         output.say(f"Whether they strand a task is not known: {why_not}", "yellow")
-    if session.settings.repos:
+    elif session.settings.repos:
         _tell_disk(session)
 
 
@@ -53,11 +53,7 @@ def _strays(session: Session) -> tuple[list[strays.Stray], str]:
 
 def _tell_disk(session: Session) -> None:
     """What the repos take on disk, as upkeep last found: looking now would take its time."""
-    try:
-        hosts = upkeep.disk(session.line)
-    except (SchemaMismatch, StoreUnavailable) as error:
-        output.say(f"What the repos take on disk is not known: {error.message}", "yellow")
-        return
+    hosts = upkeep.disk(session.line)
     for host in hosts:
         output.say(output.disk_sentence(host))
     if not hosts:

@@ -135,7 +135,8 @@ def _said(word: Told) -> Sequence[Any]:
 
 def _sums(told: Told) -> Iterable[str]:
     for why, seconds in told["spent"].items():
-        yield f"{lasting(seconds):>7}  {spans.REASONS[why]}"
+        if seconds >= 0.5:
+            yield f"{lasting(seconds):>7}  {spans.REASONS[why]}"
     commits = {name.removesuffix("_sha"): sha for name, sha in told["commits"].items() if sha}
     if commits:
         yield "Commits: " + ", ".join(f"{name} {sha[:12]}" for name, sha in commits.items())

@@ -12,7 +12,7 @@ from orch import monitor
 from orch.adapters.memory_commands import MemoryCommands
 from orch.adapters.memory_git import MemoryForge, MemoryWorkspaces
 from orch.monitor import Finding, Rounds, Watched
-from orch.ports import Remote, RepoCommand, RepoWork, Watch
+from orch.ports import Remote, RepoCommand, RepoWork, Turn, Watch
 from orch.qg.commands import CommandRun
 from orch.store import freezes, landings
 from tests.factories import Rig
@@ -53,6 +53,24 @@ def test_the_newest_commit_is_looked_at_in_a_room_of_its_own(watch: Post) -> Non
     assert asked.rundir.is_dir()
     assert watch.rooms.spaces == {}
     assert (watch.freeze(), watch.rig.events("repo.degraded")) == (None, [])
+
+
+def test_what_a_round_left_that_died_is_no_ground_for_the_next(watch: Post) -> None:
+    left = watch.rooms.cut(watch.rounds.watched[0].remote, "orch-health", Turn(1, "gone"))
+    watch.rooms.commit(left, "rubbish")
+    tip = watch.forge.branches["main"] = watch.forge.commit(watch.forge.branches["main"])
+    assert watch.look().sha == tip
+
+
+def test_only_who_set_a_freeze_gives_it_another_reason(watch: Post) -> None:
+    watch.rig.order("freeze", "app", "deploy day")
+
+    def restate(source: str) -> bool:
+        return watch.rig.store.write(
+            lambda conn: freezes.restate(conn, "app", source, "something else")
+        )
+
+    assert [restate("monitor"), restate("ann"), restate("ann")] == [False, True, False]
 
 
 def test_red_freezes_the_repo_once_and_says_why(watch: Post) -> None:
@@ -113,6 +131,17 @@ def test_a_repo_in_which_work_lands_is_passed_over(watch: Post) -> None:
     take(lambda conn: landings.take(conn, "app", 7, watch.rig.clock(), 60))
     assert watch.look(1).found == "skipped"
     watch.rig.clock.advance(60)
+    assert watch.look(1).found == "red"
+
+
+def test_a_repo_whose_work_is_being_deployed_is_passed_over(watch: Post) -> None:
+    watch.rig.task("A-1", "deploy", job="running")
+    assert watch.look(1).found == "skipped"
+    assert watch.freeze() is None
+
+
+def test_a_repo_in_which_an_agent_only_works_is_looked_at(watch: Post) -> None:
+    watch.rig.task("A-1", "development", job="running")
     assert watch.look(1).found == "red"
 
 

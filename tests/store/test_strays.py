@@ -93,8 +93,15 @@ def test_a_stray_that_is_put_right_meanwhile_is_not_parked(
     assert rig.row(A)["paused_at"] is None
 
 
-def test_resuming_a_task_at_an_unknown_stage_is_refused(rig: Rig) -> None:
-    rig.task(A, "marketing", job=None)
+@pytest.mark.parametrize("job", [None, "queued"])
+@pytest.mark.parametrize("verb", ["resume", "retry"])
+def test_a_task_at_an_unknown_stage_cannot_be_taken_back_but_ended(
+    rig: Rig, verb: str, job: str | None
+) -> None:
+    rig.task(A, "marketing", job=job)
     strays.park(rig.line)
     with pytest.raises(IllegalTransition, match="nobody's work"):
-        rig.order("resume", A)
+        rig.order(verb, A)
+    (blocker,) = rig.why(A)["blockers"]
+    assert blocker["clear_with"] == f"orch cancel {A}"
+    assert rig.order("cancel", A)["state"] == "cancelled"

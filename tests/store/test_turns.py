@@ -266,3 +266,29 @@ def test_a_slot_goes_on_with_the_oldest_job_of_its_agent_wherever_it_is(
     rig.work_through(claimed.claim, tmp_path, runner, most=10)
     seen = [work.work_item_id for work in runner.seen]
     assert seen == ["OLD-1", "OLD-2", "OLD-3", "OLD-4"]
+
+
+def test_who_reached_a_limit_goes_on_with_nothing_and_loses_no_attempt(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.workers()
+    for number in (1, 2):
+        rig.task(f"LIMIT-{number}", stage="deploy")
+    (claimed,) = rig.tick().claimed
+    until = rig.clock() + timedelta(hours=1)
+    reached = AgentResult("exited", 1, failure="provider_limited", limited_until=until)
+    came_to = rig.work_through(claimed.claim, tmp_path, ScriptedRunner(reached), most=10)
+    assert came_to == ["suspend"]
+    assert (rig.job("LIMIT-1")["status"], rig.job("LIMIT-1")["attempt"]) == ("queued", 1)
+    assert rig.job("LIMIT-2")["status"] == "queued"
+    assert rig.tick().claimed == []
+    rig.clock.advance(3601)
+    rig.workers()
+    assert [each.claim.job_id for each in rig.tick().claimed] == [rig.job("LIMIT-1")["id"]]
+
+
+def test_a_turn_on_a_track_that_was_taken_away_ends_and_parks(rig: Rig, tmp_path: Path) -> None:
+    rig.task(A, "development", track="scenic")
+    assert rig.work(rig.claimed(A), tmp_path) == "park"
+    assert rig.row(A)["paused_reason"] == "it is on the track scenic, which nobody declares"
+    assert rig.last_job(A)["status"] == "succeeded"
