@@ -133,7 +133,7 @@ def take(  # noqa: PLR0913 - a claim's terms, told by name
     bound["marks"] = list(marks or ())
     terms = Terms(start_deadline, lease, worker is not None, marks is not None)
     claimed, noted, changed = [], set(), 0
-    for row in _look(gate, now, agents, terms).result(conn, bound):
+    for row in _look(gate, now, agents, terms).result(conn, bound).all():
         what, job_id, agent, repo, task_id, *_ = row
         if what == "claimed":
             started = row._mapping if terms.worker else None
