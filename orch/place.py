@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orch import names
 from orch.jobs import Failure
 from orch.line import Line
 from orch.outcomes import Decision, decide, failed
@@ -50,6 +51,8 @@ class Seen:
     landing: Landing | None = None
     rounds: int = 0
     evidence: tuple[str, ...] = ()
+    protected: Mapping[str, str] = field(default_factory=dict)
+    """Paths that need a person and that nobody has approved as they are now."""
 
 
 def decided(place: Place, result: AgentResult) -> Decision:
@@ -98,6 +101,7 @@ def outcome(place: Place, seen: Seen, decision: Decision) -> Outcome:
         "checks": [asdict(each) for each in seen.checked],
         "runs": [_run_report(each) for each in seen.runs],
         "evidence": list(seen.evidence),
+        "protected": dict(seen.protected),
     }
     if seen.landing is not None:
         report["landing"] = asdict(seen.landing) | {"rounds": seen.rounds}
@@ -106,3 +110,9 @@ def outcome(place: Place, seen: Seen, decision: Decision) -> Outcome:
 
 def _run_report(run: CommandRun) -> Mapping[str, Any]:
     return asdict(run) | {"passed": run.passed}
+
+
+def listed(paths: tuple[str, ...], most: int = 5) -> str:
+    """The first of these paths, and how many more there are."""
+    shown = ", ".join(names.shown(path) for path in paths[:most])
+    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown

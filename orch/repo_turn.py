@@ -12,16 +12,16 @@ from typing import Final
 
 import structlog
 
-from orch import names, ports, stages
-from orch.deploying import context_of, deploy_again, land_and_deploy
+from orch import ports, stages
+from orch.deploying import already_landed, context_of, land_and_deploy
 from orch.errors import GitError, GitFenced, GitRefused
 from orch.outcomes import Decision, decide, failed, sent_back
-from orch.place import Place, Seen, again, command, decided, outcome, stopped
+from orch.place import Place, Seen, again, command, decided, listed, outcome, stopped
 from orch.ports import AgentResult, AgentWork, Cut, Tree
 from orch.qg import documents
 from orch.qg.checks import Checked, check_stage
 from orch.qg.commands import CommandName
-from orch.qg.protected import protected
+from orch.qg.protected import fingerprints
 from orch.store import recall
 from orch.store.recall import Past
 from orch.turn_facts import facts_of
@@ -59,8 +59,10 @@ def _run(place: Place) -> Outcome:
     past = place.line.store.read(partial(recall.past_of, task_id=task["id"]))
     cut = _cut(place, past)
     before = place.shop.workspaces.inspect(cut)
-    if place.stage == "deploy" and task["merge_sha"]:
-        return deploy_again(place, cut, before, past)
+    if place.stage in stages.LANDING:
+        landed = already_landed(place, cut, before, past)
+        if landed is not None:
+            return landed
     asked = _asked(place, cut, past)
     result = place.run_agent(asked)
     decision = decided(place, result)
@@ -75,7 +77,8 @@ def _run(place: Place) -> Outcome:
     if faults:
         reason = f"the workspace cannot be taken as it is: {'; '.join(faults)}"
         return outcome(place, seen, again(place, "agent_failed", reason, result.verdict))
-    return _judged(place, seen, decision, before)
+    touched = fingerprints(cut.path, seen.tree.changed).items() - past.cleared
+    return _judged(place, replace(seen, protected=dict(sorted(touched))), decision)
 
 
 def _over_budget(place: Place) -> str:
@@ -139,24 +142,19 @@ def _faults(tree: Tree, cut: Cut) -> list[str]:
         != cut.branch,
         "the branch does not stand on its base any more": not tree.on_base,
         f"{tree.merges} commits are merges": tree.merges > 0,
-        f"not committed: {_listed(tree.dirty)}": bool(tree.dirty),
-        f"links that lead out of the tree: {_listed(tree.escaping_symlinks)}": bool(
+        f"not committed: {listed(tree.dirty)}": bool(tree.dirty),
+        f"links that lead out of the tree: {listed(tree.escaping_symlinks)}": bool(
             tree.escaping_symlinks
         ),
-        f"files that are too large: {_listed(tree.oversize)}": bool(tree.oversize),
-        f"submodules: {_listed(tree.submodules)}": bool(tree.submodules),
+        f"files that are too large: {listed(tree.oversize)}": bool(tree.oversize),
+        f"submodules: {listed(tree.submodules)}": bool(tree.submodules),
     }
     return [what for what, is_so in found.items() if is_so]
 
 
-def _listed(paths: tuple[str, ...], most: int = 5) -> str:
-    shown = ", ".join(names.shown(path) for path in paths[:most])
-    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
-
-
-def _judged(place: Place, seen: Seen, decision: Decision, before: Tree) -> Outcome:
+def _judged(place: Place, seen: Seen, decision: Decision) -> Outcome:
     """What the checks make of an agent's pass."""
-    if place.stage == "deploy":
+    if place.stage in stages.LANDING:
         return land_and_deploy(place, seen, decision)
     for name in _commands_of(place.stage, place.plan):
         seen = replace(seen, runs=(*seen.runs, command(place, seen.cut, name, seen.tree.head_sha)))
@@ -166,9 +164,8 @@ def _judged(place: Place, seen: Seen, decision: Decision, before: Tree) -> Outco
     refused = next((each for each in seen.checked if not each.passed), None)
     if refused is not None:
         return _refused(place, seen, refused)
-    touched = protected(sorted(set(seen.tree.changed) - set(before.changed)))
-    if touched:
-        reason = f"the change touches protected paths: {_listed(tuple(touched))}"
+    if seen.protected:
+        reason = f"the change touches protected paths: {listed(tuple(seen.protected))}"
         return outcome(place, seen, Decision("succeed", "approve", verdict="pass", reason=reason))
     if place.stage in place.plan.approvals:
         reason = f"waits for approval of {place.stage}"
