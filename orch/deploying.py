@@ -16,7 +16,7 @@ from orch.jobs import Failure
 from orch.landing import Tried
 from orch.line import Line
 from orch.outcomes import Decision, sent_back
-from orch.place import Place, Seen, again, command, listed, outcome, stopped
+from orch.place import Place, Seen, again, command, evidence_of, listed, outcome, stopped
 from orch.ports import AgentResult, Cut, Tree
 from orch.qg.checks import CheckContext, Landing, check_stage, deploy_is_written_up
 from orch.qg.commands import CommandName, CommandRun
@@ -92,6 +92,7 @@ def _tried(seen: Seen, tried: Tried) -> Seen:
         runs=(*seen.runs, *tried.runs),
         landing=tried.landing,
         rounds=tried.rounds,
+        offered=tried.offered or seen.offered,
         evidence=tried.evidence,
     )
 
@@ -140,9 +141,8 @@ def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> O
     refused = next((each for each in seen.checked if not each.passed), None)
     if refused is None:
         return outcome(place, seen, decision)
-    red = tuple(each.tail for each in seen.runs if not each.passed)
-    seen = replace(seen, evidence=(*refused.details, *red))
-    if red:
+    seen = replace(seen, evidence=evidence_of(seen, refused))
+    if not all(run.passed for run in seen.runs):
         place.line.store.write(lambda conn: _freeze(conn, place, refused.reason))
         reason = f"it has landed, but {refused.reason} The repo is frozen."
         parked = Decision("fail", "park", "check_failed", seen.result.verdict, reason)
@@ -166,7 +166,8 @@ def already_landed(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome | 
     task, remote = place.turn.task, place.plan.remote
     passed = Decision("succeed", "advance", verdict="pass")
     if task["merge_sha"]:
-        contains = place.shop.forge.contains(remote, task["tested_sha"])
+        with place.kept():
+            contains = place.shop.forge.contains(remote, task["tested_sha"])
         proof = Landing(task["tested_sha"], task["merge_sha"], contains)
         tree = replace(tree, head_sha=task["tested_sha"])
         seen = Seen(cut, NOTHING, tree, _test_of(past, task["tested_sha"]), landing=proof)
@@ -174,7 +175,11 @@ def already_landed(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome | 
     seen = Seen(cut, NOTHING, tree)
     written = deploy_is_written_up(context_of(place, seen)).passed
     nothing_new = not written or tree.head_sha == cut.base_sha
-    if nothing_new or not place.shop.forge.contains(remote, tree.head_sha):
+    if nothing_new:
+        return None
+    with place.kept():
+        contains = place.shop.forge.contains(remote, tree.head_sha)
+    if not contains:
         return None
     return _alone(place, seen, lambda: _taken_down(place, seen, passed))
 
@@ -185,7 +190,8 @@ def _taken_down(place: Place, seen: Seen, decision: Decision) -> Outcome:
     tested = command(place, seen.cut, "test", head)
     if tested.stopped:
         return outcome(place, seen, stopped(place, tested.stopped))
-    landed = place.shop.forge.land(seen.cut, head, seen.cut.base_sha, title)
+    with place.kept():
+        landed = place.shop.forge.land(seen.cut, head, seen.cut.base_sha, title)
     proof = Landing(landed.tested_sha, landed.merge_sha, contains=True)
     seen = replace(seen, runs=(tested,), landing=proof)
     place.line.store.write(lambda conn: _record(conn, place, seen, proof))
@@ -202,11 +208,15 @@ def _test_of(past: Past, sha: str) -> tuple[CommandRun, ...]:
 
 
 def _may_go_on(place: Place) -> bool:
-    line = place.line
+    line, job = place.line, place.turn.job
+    repo, lease = str(job["repo"]), line.limits.lease
 
     def ask(gate: Any) -> bool:
         return line.store.read(lambda conn: claims.stands(conn, gate, place.turn.claim, line.now()))
 
+    # A lease that ran out while nobody renewed it may be another's by now.
+    if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
+        return False
     return evaluated(line.store, line.gate, line.now(), ask)
 
 

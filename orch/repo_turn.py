@@ -14,9 +14,9 @@ import structlog
 
 from orch import ports, stages
 from orch.deploying import already_landed, context_of, land_and_deploy
-from orch.errors import GitError, GitFenced, GitRefused
+from orch.errors import BadInput, GitError, GitFenced, GitRefused
 from orch.outcomes import Decision, decide, failed, sent_back
-from orch.place import Place, Seen, again, command, decided, listed, outcome, stopped
+from orch.place import Place, Seen, again, command, decided, evidence_of, listed, outcome, stopped
 from orch.ports import AgentResult, AgentWork, Cut, Tree
 from orch.qg import documents
 from orch.qg.checks import Checked, check_stage
@@ -41,7 +41,7 @@ def run(place: Place) -> Outcome:
     except GitFenced as error:
         result = AgentResult("stopped", stop_reason="fenced", detail=error.message)
         return Outcome(result, decide(result, place.stage, 1, 0, place.line.limits))
-    except GitRefused as error:
+    except (GitRefused, BadInput) as error:
         result = AgentResult("spawn_failed", detail=error.message)
         return Outcome(result, Decision("fail", "park", "spawn_failed", reason=error.message))
     except GitError as error:
@@ -51,14 +51,11 @@ def run(place: Place) -> Outcome:
 
 
 def _run(place: Place) -> Outcome:
-    over = _over_budget(place)
-    if over:
-        result = AgentResult("spawn_failed", detail=over)
-        return Outcome(result, Decision("fail", "park", "agent_failed", reason=over))
     task = place.turn.task
     past = place.line.store.read(partial(recall.past_of, task_id=task["id"]))
-    cut = _cut(place, past)
-    before = place.shop.workspaces.inspect(cut)
+    with place.kept():
+        cut = _cut(place, past)
+        before = place.shop.workspaces.inspect(cut)
     if place.stage in stages.LANDING:
         landed = already_landed(place, cut, before, past)
         if landed is not None:
@@ -68,10 +65,12 @@ def _run(place: Place) -> Outcome:
     decision = decided(place, result)
     if result.ending == "stopped":
         return outcome(place, Seen(cut, result, before), decision)
-    seen = Seen(cut, result, place.shop.workspaces.inspect(cut))
-    faults = _faults(seen.tree, cut)
-    if not faults:
-        place.shop.forge.offer(cut, seen.tree.head_sha)
+    with place.kept():
+        seen = Seen(cut, result, place.shop.workspaces.inspect(cut))
+        faults = _faults(seen.tree, cut)
+        if not faults:
+            place.shop.forge.offer(cut, seen.tree.head_sha)
+            seen = replace(seen, offered=seen.tree.head_sha)
     if decision.next != "advance":
         return outcome(place, seen, decision)
     if faults:
@@ -79,18 +78,6 @@ def _run(place: Place) -> Outcome:
         return outcome(place, seen, again(place, "agent_failed", reason, result.verdict))
     touched = fingerprints(cut.path, seen.tree.changed).items() - past.cleared
     return _judged(place, replace(seen, protected=dict(sorted(touched))), decision)
-
-
-def _over_budget(place: Place) -> str:
-    task, limits = place.turn.task, place.line.limits
-    if limits.task_budget_usd and task["cost_usd"] >= limits.task_budget_usd:
-        return (
-            f"the task's budget is spent: {task['cost_usd']:.2f} of "
-            f"{limits.task_budget_usd:.2f} USD"
-        )
-    if limits.task_max_turns and task["turns"] >= limits.task_max_turns:
-        return f"the task's turns are spent: {task['turns']} of {limits.task_max_turns}"
-    return ""
 
 
 # --- before the agent
@@ -102,8 +89,11 @@ def _cut(place: Place, past: Past) -> Cut:
     mine = ports.Turn(number, place.turn.claim.token)
     known = task["head_sha"] or ""
     cut = partial(place.shop.workspaces.cut, place.plan.remote, task["work_item_id"], mine)
-    last = past.of_stage(place.stage)
-    lost = job["attempt"] > 1 and (last is None or last["attempt"] != job["attempt"] - 1)
+    # The attempt before this one has ended, or it was lost: then this is the same job again.
+    last = past.last
+    before = (place.stage, "failed", job["attempt"] - 1)
+    ended = last is not None and (last["stage"], last["status"], last["attempt"]) == before
+    lost = job["attempt"] > 1 and not ended
     try:
         # What an agent left that was lost with its worker is no ground to build on.
         return cut(known=known, fresh=lost)
@@ -185,9 +175,7 @@ def _commands_of(stage: str, plan: Plan) -> list[CommandName]:
 
 def _refused(place: Place, seen: Seen, refused: Checked) -> Outcome:
     """Red where others have to mend it goes back to them, anything else is tried again here."""
-    seen = replace(
-        seen, evidence=(*refused.details, *(run.tail for run in seen.runs if not run.passed))
-    )
+    seen = replace(seen, evidence=evidence_of(seen, refused))
     back = stages.BY_NAME[place.stage].rework_to
     by_command = any(not run.passed for run in seen.runs)
     verdict = seen.result.verdict

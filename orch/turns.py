@@ -211,7 +211,11 @@ def _given_back(conn: Connection, line: Line, end: _End) -> bool:
         agent = str(end.turn.job["agent"])
         fleet.suspend(conn, agent, decision.until, decision.reason, now)
     reason, delay = decision.reason, decision.delay
-    return claims.release(conn, end.turn.claim, now, reason=reason, delay=delay) is not None
+    if claims.release(conn, end.turn.claim, now, reason=reason, delay=delay) is None:
+        return False
+    # Not an attempt, but paid for all the same; and its work was offered.
+    work.note_turn(conn, end.turn.task["id"], end.outcome.shas, end.outcome.result.usage)
+    return True
 
 
 def _move(line: Line, end: _End) -> endings.Move | None:
