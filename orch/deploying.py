@@ -60,14 +60,25 @@ def _alone(place: Place, seen: Seen, act: Callable[[], Outcome]) -> Outcome:
     job, line = place.turn.job, place.line
     repo, lease = str(job["repo"]), line.limits.lease
     if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
-        delay = line.limits.retry_delay
-        reason = "another task of the repo is landing"
-        waits = Decision("release", "release", reason=reason, delay=delay)
-        return outcome(place, seen, waits)
+        return outcome(place, seen, _waits(line))
     try:
         return act()
     finally:
         _let_go(line, repo, job["id"])
+
+
+def _waits(line: Line) -> Decision:
+    reason = "another task of the repo is landing"
+    return Decision("release", "release", reason=reason, delay=line.limits.retry_delay)
+
+
+def held_up(place: Place, cut: Cut, tree: Tree) -> Outcome | None:
+    """Give the job back before its agent is asked, if another task of the repo lands already."""
+    line, job = place.line, place.turn.job
+    holder = line.store.read(lambda conn: landings.holder(conn, job["repo"], line.now()))
+    if holder in (None, job["id"]):
+        return None
+    return outcome(place, Seen(cut, NOTHING, tree), _waits(line))
 
 
 def _let_go(line: Line, repo: str, job_id: int) -> None:

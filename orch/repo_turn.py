@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from orch import ports, stages
-from orch.deploying import already_landed, context_of, land_and_deploy
+from orch.deploying import already_landed, context_of, held_up, land_and_deploy
 from orch.errors import BadInput, GitError, GitFenced, GitRefused
 from orch.outcomes import Decision, decide, failed, sent_back
 from orch.place import Place, Seen, again, command, decided, evidence_of, listed, outcome, stopped
@@ -57,9 +57,9 @@ def _run(place: Place) -> Outcome:
         cut = _cut(place, past)
         before = place.shop.workspaces.inspect(cut)
     if place.stage in stages.LANDING:
-        landed = already_landed(place, cut, before, past)
-        if landed is not None:
-            return landed
+        no_turn = held_up(place, cut, before) or already_landed(place, cut, before, past)
+        if no_turn is not None:
+            return no_turn
     asked = _asked(place, cut, past)
     result = place.run_agent(asked)
     decision = decided(place, result)

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from orch import dispatcher
 from orch.ports import AgentResult, AgentWork
-from orch.store import ledger
+from orch.store import landings, ledger
 from orch.store.schema import jobs
 from orch.store.session import Store
 from tests.factories import Rig
@@ -272,3 +272,20 @@ def eventually(so: Callable[[], bool], tries: int = 500) -> bool:
     """Whether it comes to be so."""
     beat = threading.Event()
     return any(so() or beat.wait(0.01) for _ in range(tries))
+
+
+def test_words_that_no_database_takes_do_not_lose_a_turn(pipeline: Pipeline) -> None:
+    odd = AgentResult("exited", 1, summary="a lone \udcff and a \0", detail="\udcff")
+    pipeline.team.acts["analysis"] = [lambda _: odd]
+    assert pipeline.turn(A) == "retry"
+    assert pipeline.rig.last_job(A)["summary"].startswith("a lone ? and a ")
+
+
+def test_no_agent_is_asked_while_another_task_of_the_repo_lands(pipeline: Pipeline) -> None:
+    pipeline.until(A, "deploy")
+    rig, asked = pipeline.rig, len(pipeline.team.seen)
+    rig.store.write(lambda conn: landings.take(conn, "app", 4711, rig.clock(), 60))
+    assert pipeline.turn(A) == "release"
+    assert len(pipeline.team.seen) == asked
+    rig.clock.advance(61)
+    assert pipeline.turn(A) == "advance"
