@@ -133,6 +133,12 @@ def build_workshop(settings: Settings, runner: AgentRunner) -> Workshop:
     return Workshop(rooms, forge, _commands(runner), plans, clock.new_id)
 
 
+def check_prompts(settings: Settings) -> None:
+    """Raise ConfigError for the first repo whose prompts cannot be used."""
+    for known in settings.repos.values():
+        load_prompts(known.prompts)
+
+
 def _plan(name: str, known: RepoSettings) -> Plan:
     commands = {
         each: RepoCommand(each, words, timeout=known.command_timeout)

@@ -16,6 +16,7 @@ from orch import approvals, mirror, names, snapshot, stages, task_deps
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
 from orch.gate_fallback import evaluated
 from orch.line import Line
+from orch.outcomes import over_budget
 from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate
 from orch.store import freezes, ledger, views, work
@@ -137,7 +138,8 @@ def _resume(conn: Connection, line: Line, order: Order) -> bool:
         return False
     if task["reworks"] >= line.limits.max_reworks:
         work.forgive_reworks(conn, task["id"])
-    work.forgive_costs(conn, task["id"])
+    if over_budget(dict(task), line.limits):
+        work.forgive_costs(conn, task["id"])
     approvals.queue_again(conn, line, task, order.actor)
     return True
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import Any, Final
 
+import structlog
+
 from orch import landing, stages
+from orch.errors import StoreUnavailable
 from orch.gate_fallback import evaluated
+from orch.jobs import Failure
 from orch.landing import Tried
+from orch.line import Line
 from orch.outcomes import Decision, sent_back
-from orch.place import Place, Seen, again, command, outcome, stopped
+from orch.place import Place, Seen, again, command, evidence_of, listed, outcome, stopped
 from orch.ports import AgentResult, Cut, Tree
-from orch.qg.checks import CheckContext, Landing, check_stage
+from orch.qg.checks import CheckContext, Landing, check_stage, deploy_is_written_up
 from orch.qg.commands import CommandName, CommandRun
 from orch.qg.verdict import Statement
 from orch.store import claims, freezes, landings, ledger, work
@@ -20,19 +26,23 @@ from orch.store.recall import Past
 from orch.store.session import Connection
 from orch.turns import Outcome
 
+log = structlog.get_logger(__name__)
+
 NOTHING: Final = AgentResult("exited", 0, "pass", summary="only deploy and health were left to do")
 
 
 def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
     """Bring the work onto the default branch, deploy it, look whether it is healthy."""
-    task, job, line = place.turn.task, place.turn.job, place.line
-    repo, lease = str(task["repo"]), line.limits.lease
-    if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
-        delay = line.limits.retry_delay
-        reason = "another task of the repo is landing"
-        waits = Decision("release", "release", reason=reason, delay=delay)
-        return outcome(place, seen, waits)
-    try:
+    verdict = seen.result.verdict
+    if seen.protected:
+        reason = f"the deploy stage touched protected paths: {listed(tuple(seen.protected))}"
+        return outcome(place, seen, _back("check_failed", place, reason, verdict))
+    written = deploy_is_written_up(context_of(place, seen))
+    if not written.passed:  # once it has landed, no agent could write it any more
+        seen = replace(seen, checked=(written,), evidence=written.details)
+        return outcome(place, seen, again(place, "check_failed", written.reason, verdict))
+
+    def act() -> Outcome:
         tried = landing.land(
             place,
             seen.cut,
@@ -41,8 +51,47 @@ def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
             partial(_may_go_on, place),
         )
         return _after_landing(place, _tried(seen, tried), tried, decision)
+
+    return _alone(place, seen, act)
+
+
+def _alone(place: Place, seen: Seen, act: Callable[[], Outcome]) -> Outcome:
+    """Do it while no other task of the repo lands or is deployed."""
+    job, line = place.turn.job, place.line
+    repo, lease = str(job["repo"]), line.limits.lease
+    if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
+        return outcome(place, seen, _waits(line))
+    try:
+        return act()
     finally:
-        line.store.write(lambda conn: landings.release(conn, repo, job["id"]))
+        _let_go(line, repo, job["id"])
+
+
+def _waits(line: Line) -> Decision:
+    reason = "another task of the repo is landing"
+    return Decision("release", "release", reason=reason, delay=line.limits.retry_delay)
+
+
+def held_up(place: Place, cut: Cut, tree: Tree) -> Outcome | None:
+    """Give the job back before its agent is asked, if another task of the repo lands already."""
+    line, job = place.line, place.turn.job
+    holder = line.store.read(lambda conn: landings.holder(conn, job["repo"], line.now()))
+    if holder in (None, job["id"]):
+        return None
+    return outcome(place, Seen(cut, NOTHING, tree), _waits(line))
+
+
+def _let_go(line: Line, repo: str, job_id: int) -> None:
+    try:
+        line.store.write(lambda conn: landings.release(conn, repo, job_id))
+    except StoreUnavailable as error:  # it runs out by itself; what was done must not be lost
+        log.warning("landing.not_released", repo=repo, job_id=job_id, error=error.message)
+
+
+def _back(failure: Failure, place: Place, reason: str, verdict: str | None = None) -> Decision:
+    """Back to where the stage's rework is done."""
+    back, reworks = str(stages.BY_NAME[place.stage].rework_to), place.turn.task["reworks"]
+    return sent_back(failure, back, reason, reworks, place.line.limits, verdict)
 
 
 def _tried(seen: Seen, tried: Tried) -> Seen:
@@ -54,6 +103,7 @@ def _tried(seen: Seen, tried: Tried) -> Seen:
         runs=(*seen.runs, *tried.runs),
         landing=tried.landing,
         rounds=tried.rounds,
+        offered=tried.offered or seen.offered,
         evidence=tried.evidence,
     )
 
@@ -69,9 +119,7 @@ def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -
         parked = Decision("fail", "park", "conflict", reason=tried.interfered)
         return outcome(place, seen, parked)
     if tried.failure is not None:
-        back = str(stages.BY_NAME[place.stage].rework_to)
-        reworks, limits = place.turn.task["reworks"], place.line.limits
-        return outcome(place, seen, sent_back(tried.failure, back, tried.reason, reworks, limits))
+        return outcome(place, seen, _back(tried.failure, place, tried.reason))
     proof = tried.landing
     if proof is None:
         raise AssertionError("unreachable: who did not land has a reason")
@@ -86,27 +134,26 @@ def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> None:
     shas |= {"tested_sha": proof.tested_sha, "merge_sha": proof.merge_sha}
     work.note_turn(conn, task["id"], shas, {})
     told = {"task_id": task["id"], "job_id": place.turn.job["id"], "repo": task["repo"]}
-    ledger.record(conn, place.line.now(), "task.landed", **told, data=shas)
+    # The run that let it land is not in the report of a job whose worker dies now.
+    tested = [asdict(run) | {"tail": ""} for run in seen.runs if run.name == "test"]
+    ledger.record(conn, place.line.now(), "task.landed", **told, data=shas | {"test": tested[-1]})
 
 
 def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> Outcome:
     """Deploy and health on what has landed; red freezes the repo, for everybody's sake."""
     wanted: tuple[CommandName, ...] = ("deploy", "health")
     for name in wanted:
-        if name in place.plan.commands:
+        if name in place.plan.commands and all(run.passed for run in seen.runs):
             done = command(place, seen.cut, name, proof.merge_sha)
             seen = replace(seen, runs=(*seen.runs, done))
             if done.stopped:
                 return outcome(place, seen, stopped(place, done.stopped))
-            if not done.passed:
-                break
     seen = replace(seen, checked=check_stage(context_of(place, seen)))
     refused = next((each for each in seen.checked if not each.passed), None)
     if refused is None:
         return outcome(place, seen, decision)
-    red = tuple(each.tail for each in seen.runs if not each.passed)
-    seen = replace(seen, evidence=(*refused.details, *red))
-    if red:
+    seen = replace(seen, evidence=evidence_of(seen, refused))
+    if not all(run.passed for run in seen.runs):
         place.line.store.write(lambda conn: _freeze(conn, place, refused.reason))
         reason = f"it has landed, but {refused.reason} The repo is frozen."
         parked = Decision("fail", "park", "check_failed", seen.result.verdict, reason)
@@ -122,30 +169,65 @@ def _freeze(conn: Connection, place: Place, why: str) -> None:
         ledger.record(conn, now, "repo.degraded", **told)
 
 
-def deploy_again(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome:
-    """A task that has landed before: only deploy and health are left, and no agent for them."""
-    task = place.turn.task
-    contains = place.shop.forge.contains(place.plan.remote, task["tested_sha"])
-    proof = Landing(task["tested_sha"], task["merge_sha"], contains)
-    tree = replace(tree, head_sha=task["tested_sha"])
-    seen = Seen(cut, NOTHING, tree, _tests_of(past, task["tested_sha"]), landing=proof)
-    return _deployed(place, seen, proof, Decision("succeed", "advance", verdict="pass"))
+def already_landed(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome | None:
+    """What is left of a landing that an earlier turn made: deploy and health, and no agent.
+
+    None when nothing has landed yet.
+    """
+    task, remote = place.turn.task, place.plan.remote
+    passed = Decision("succeed", "advance", verdict="pass")
+    if task["merge_sha"]:
+        with place.kept():
+            contains = place.shop.forge.contains(remote, task["tested_sha"])
+        proof = Landing(task["tested_sha"], task["merge_sha"], contains)
+        tree = replace(tree, head_sha=task["tested_sha"])
+        seen = Seen(cut, NOTHING, tree, _test_of(past, task["tested_sha"]), landing=proof)
+        return _alone(place, seen, lambda: _deployed(place, seen, proof, passed))
+    seen = Seen(cut, NOTHING, tree)
+    written = deploy_is_written_up(context_of(place, seen)).passed
+    nothing_new = not written or tree.head_sha == cut.base_sha
+    if nothing_new:
+        return None
+    with place.kept():
+        contains = place.shop.forge.contains(remote, tree.head_sha)
+    if not contains:
+        return None
+    return _alone(place, seen, lambda: _taken_down(place, seen, passed))
 
 
-def _tests_of(past: Past, sha: str) -> tuple[CommandRun, ...]:
+def _taken_down(place: Place, seen: Seen, decision: Decision) -> Outcome:
+    """The worker that merged did not live to write it down: what it knew is found out again."""
+    head, title = seen.tree.head_sha, str(place.turn.task["title"])
+    tested = command(place, seen.cut, "test", head)
+    if tested.stopped:
+        return outcome(place, seen, stopped(place, tested.stopped))
+    with place.kept():
+        landed = place.shop.forge.land(seen.cut, head, seen.cut.base_sha, title)
+    proof = Landing(landed.tested_sha, landed.merge_sha, contains=True)
+    seen = replace(seen, runs=(tested,), landing=proof)
+    place.line.store.write(lambda conn: _record(conn, place, seen, proof))
+    return _deployed(place, seen, proof, decision)
+
+
+def _test_of(past: Past, sha: str) -> tuple[CommandRun, ...]:
     """What orch's own tests said of this commit when it landed."""
-    told = (run for job in past.jobs for run in job["report"].get("runs", ()))
-    mine = (run for run in told if (run["name"], run["head_sha"]) == ("test", sha))
+    told = past.landed.get("test", {})
     known = [each.name for each in fields(CommandRun)]
-    return tuple(CommandRun(**{name: run[name] for name in known}) for run in mine)
+    if told.get("head_sha") != sha:
+        return ()
+    return (CommandRun(**{name: told[name] for name in known}),)
 
 
 def _may_go_on(place: Place) -> bool:
-    line = place.line
+    line, job = place.line, place.turn.job
+    repo, lease = str(job["repo"]), line.limits.lease
 
     def ask(gate: Any) -> bool:
         return line.store.read(lambda conn: claims.stands(conn, gate, place.turn.claim, line.now()))
 
+    # A lease that ran out while nobody renewed it may be another's by now.
+    if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
+        return False
     return evaluated(line.store, line.gate, line.now(), ask)
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from orch.errors import GitConflict, GitMissing, GitMoved
 from orch.jobs import Failure
-from orch.place import Place
+from orch.place import Place, listed
 from orch.ports import Cut, Landed
 from orch.qg.checks import Landing
 from orch.qg.commands import CommandName, CommandRun
@@ -38,6 +38,8 @@ class Tried:
     runs: tuple[CommandRun, ...] = ()
     landing: Landing | None = None
     rounds: int = 0
+    offered: str = ""
+    """The head that the topic branch was moved to."""
     failure: Failure | None = None
     """Why it did not land; None when it did, or when it was held up."""
     reason: str = ""
@@ -65,14 +67,17 @@ def land(place: Place, cut: Cut, head_sha: str, run: Run, may_go_on: Callable[[]
         tried = replace(tried, rounds=number)
         if not may_go_on():
             return replace(tried, held_up="the gate closed before the landing")
-        tried = _tested(shop, tried, run)
+        tried = _tested(place, tried, run)
         if tried.failure or tried.stopped:
             return tried
         if not may_go_on():
             return replace(tried, held_up="the gate closed between the test and the merge")
         try:
-            shop.forge.offer(tried.cut, tried.head_sha)
-            landed = shop.forge.land(tried.cut, tried.head_sha, tried.cut.base_sha, title)
+            with place.kept():
+                shop.forge.offer(tried.cut, tried.head_sha)
+                tried = replace(tried, offered=tried.head_sha)
+                landed = shop.forge.land(tried.cut, tried.head_sha, tried.cut.base_sha, title)
+                return replace(tried, landing=_proof(shop, place.plan, landed))
         except GitMoved as moved:
             if moved.facts.get("branch") == tried.cut.branch:
                 return replace(tried, interfered=moved.message)
@@ -80,18 +85,18 @@ def land(place: Place, cut: Cut, head_sha: str, run: Run, may_go_on: Callable[[]
             continue
         except GitMissing as missing:
             return replace(tried, interfered=missing.message)
-        return replace(tried, landing=_proof(shop, place.plan, landed))
     held_up = f"the default branch moved {ROUNDS} times while the work was tested"
     return replace(tried, held_up=held_up)
 
 
-def _tested(shop: Workshop, tried: Tried, run: Run) -> Tried:
+def _tested(place: Place, tried: Tried, run: Run) -> Tried:
     """The head on the newest default branch, tested there."""
     try:
-        rebased = shop.workspaces.rebase(tried.cut)
+        with place.kept():
+            rebased = place.shop.workspaces.rebase(tried.cut)
     except GitConflict as conflict:
-        files = ", ".join(str(name) for name in conflict.facts.get("files", ()))
-        reason = f"the work conflicts with what landed meanwhile, in {files}"
+        files = tuple(str(name) for name in conflict.facts.get("files", ()))
+        reason = f"the work conflicts with what landed meanwhile, in {listed(files)}"
         hunks = (str(conflict.facts.get("hunks", "")),)
         return replace(tried, failure="conflict", reason=reason, evidence=hunks)
     cut = replace(tried.cut, base_sha=rebased.base_sha)

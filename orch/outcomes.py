@@ -5,9 +5,10 @@ Pure: a result and a few counts in, a decision out. The worker carries it out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 from orch.jobs import Failure, JobEvent
 from orch.line import Limits
@@ -125,3 +126,15 @@ def failed(
         spent = f"{attempt} attempts are spent; the last: {failure}"
         return Decision("fail", "park", failure, verdict, f"{spent}, {reason}" if reason else spent)
     return Decision("fail", "retry", failure, verdict, reason)
+
+
+def over_budget(task: Mapping[str, Any], limits: Limits) -> str:
+    """Why no further turn of the task is paid for; empty while its budgets last."""
+    if limits.task_budget_usd and task["cost_usd"] >= limits.task_budget_usd:
+        return (
+            f"the task's budget is spent: {task['cost_usd']:.2f} of "
+            f"{limits.task_budget_usd:.2f} USD"
+        )
+    if limits.task_max_turns and task["turns"] >= limits.task_max_turns:
+        return f"the task's turns are spent: {task['turns']} of {limits.task_max_turns}"
+    return ""

@@ -29,6 +29,8 @@ def _track(value: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError(f"a track begins with {stages.ENTRY}")
     if list(value) != sorted(set(value), key=stages.STAGES.index):
         raise ValueError("a track names each stage once, in the order of the stage table")
+    if value[-1] not in stages.LANDING:
+        raise ValueError(f"a track ends with {stages.LANDING[-1]}: nothing is done before it lands")
     return value
 
 
@@ -36,6 +38,12 @@ def _approvals(value: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [name for name in value if name not in stages.TRACKS["full"]]
     if unknown:
         raise ValueError(f"{', '.join(unknown)} is no stage that could wait for an approval")
+    late = [name for name in value if name in stages.LANDING]
+    if late:
+        raise ValueError(
+            f"{late[0]} cannot wait for an approval: it ends with what has landed. Name the stage "
+            "before it"
+        )
     return value
 
 

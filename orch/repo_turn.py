@@ -12,16 +12,16 @@ from typing import Final
 
 import structlog
 
-from orch import names, ports, stages
-from orch.deploying import context_of, deploy_again, land_and_deploy
-from orch.errors import GitError, GitFenced, GitRefused
+from orch import ports, stages
+from orch.deploying import already_landed, context_of, held_up, land_and_deploy
+from orch.errors import BadInput, GitError, GitFenced, GitRefused
 from orch.outcomes import Decision, decide, failed, sent_back
-from orch.place import Place, Seen, again, command, decided, outcome, stopped
+from orch.place import Place, Seen, again, command, decided, evidence_of, listed, outcome, stopped
 from orch.ports import AgentResult, AgentWork, Cut, Tree
 from orch.qg import documents
 from orch.qg.checks import Checked, check_stage
 from orch.qg.commands import CommandName
-from orch.qg.protected import protected
+from orch.qg.protected import fingerprints
 from orch.store import recall
 from orch.store.recall import Past
 from orch.turn_facts import facts_of
@@ -41,7 +41,7 @@ def run(place: Place) -> Outcome:
     except GitFenced as error:
         result = AgentResult("stopped", stop_reason="fenced", detail=error.message)
         return Outcome(result, decide(result, place.stage, 1, 0, place.line.limits))
-    except GitRefused as error:
+    except (GitRefused, BadInput) as error:
         result = AgentResult("spawn_failed", detail=error.message)
         return Outcome(result, Decision("fail", "park", "spawn_failed", reason=error.message))
     except GitError as error:
@@ -51,43 +51,33 @@ def run(place: Place) -> Outcome:
 
 
 def _run(place: Place) -> Outcome:
-    over = _over_budget(place)
-    if over:
-        result = AgentResult("spawn_failed", detail=over)
-        return Outcome(result, Decision("fail", "park", "agent_failed", reason=over))
     task = place.turn.task
     past = place.line.store.read(partial(recall.past_of, task_id=task["id"]))
-    cut = _cut(place, past)
-    before = place.shop.workspaces.inspect(cut)
-    if place.stage == "deploy" and task["merge_sha"]:
-        return deploy_again(place, cut, before, past)
+    with place.kept():
+        cut = _cut(place, past)
+        before = place.shop.workspaces.inspect(cut)
+    if place.stage in stages.LANDING:
+        no_turn = held_up(place, cut, before) or already_landed(place, cut, before, past)
+        if no_turn is not None:
+            return no_turn
     asked = _asked(place, cut, past)
     result = place.run_agent(asked)
     decision = decided(place, result)
     if result.ending == "stopped":
         return outcome(place, Seen(cut, result, before), decision)
-    seen = Seen(cut, result, place.shop.workspaces.inspect(cut))
-    faults = _faults(seen.tree, cut)
-    if not faults:
-        place.shop.forge.offer(cut, seen.tree.head_sha)
+    with place.kept():
+        seen = Seen(cut, result, place.shop.workspaces.inspect(cut))
+        faults = _faults(seen.tree, cut)
+        if not faults:
+            place.shop.forge.offer(cut, seen.tree.head_sha)
+            seen = replace(seen, offered=seen.tree.head_sha)
     if decision.next != "advance":
         return outcome(place, seen, decision)
     if faults:
         reason = f"the workspace cannot be taken as it is: {'; '.join(faults)}"
         return outcome(place, seen, again(place, "agent_failed", reason, result.verdict))
-    return _judged(place, seen, decision, before)
-
-
-def _over_budget(place: Place) -> str:
-    task, limits = place.turn.task, place.line.limits
-    if limits.task_budget_usd and task["cost_usd"] >= limits.task_budget_usd:
-        return (
-            f"the task's budget is spent: {task['cost_usd']:.2f} of "
-            f"{limits.task_budget_usd:.2f} USD"
-        )
-    if limits.task_max_turns and task["turns"] >= limits.task_max_turns:
-        return f"the task's turns are spent: {task['turns']} of {limits.task_max_turns}"
-    return ""
+    touched = fingerprints(cut.path, seen.tree.changed).items() - past.cleared
+    return _judged(place, replace(seen, protected=dict(sorted(touched))), decision)
 
 
 # --- before the agent
@@ -99,8 +89,11 @@ def _cut(place: Place, past: Past) -> Cut:
     mine = ports.Turn(number, place.turn.claim.token)
     known = task["head_sha"] or ""
     cut = partial(place.shop.workspaces.cut, place.plan.remote, task["work_item_id"], mine)
-    last = past.of_stage(place.stage)
-    lost = job["attempt"] > 1 and (last is None or last["attempt"] != job["attempt"] - 1)
+    # The attempt before this one has ended, or it was lost: then this is the same job again.
+    last = past.last
+    before = (place.stage, "failed", job["attempt"] - 1)
+    ended = last is not None and (last["stage"], last["status"], last["attempt"]) == before
+    lost = job["attempt"] > 1 and not ended
     try:
         # What an agent left that was lost with its worker is no ground to build on.
         return cut(known=known, fresh=lost)
@@ -139,24 +132,19 @@ def _faults(tree: Tree, cut: Cut) -> list[str]:
         != cut.branch,
         "the branch does not stand on its base any more": not tree.on_base,
         f"{tree.merges} commits are merges": tree.merges > 0,
-        f"not committed: {_listed(tree.dirty)}": bool(tree.dirty),
-        f"links that lead out of the tree: {_listed(tree.escaping_symlinks)}": bool(
+        f"not committed: {listed(tree.dirty)}": bool(tree.dirty),
+        f"links that lead out of the tree: {listed(tree.escaping_symlinks)}": bool(
             tree.escaping_symlinks
         ),
-        f"files that are too large: {_listed(tree.oversize)}": bool(tree.oversize),
-        f"submodules: {_listed(tree.submodules)}": bool(tree.submodules),
+        f"files that are too large: {listed(tree.oversize)}": bool(tree.oversize),
+        f"submodules: {listed(tree.submodules)}": bool(tree.submodules),
     }
     return [what for what, is_so in found.items() if is_so]
 
 
-def _listed(paths: tuple[str, ...], most: int = 5) -> str:
-    shown = ", ".join(names.shown(path) for path in paths[:most])
-    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
-
-
-def _judged(place: Place, seen: Seen, decision: Decision, before: Tree) -> Outcome:
+def _judged(place: Place, seen: Seen, decision: Decision) -> Outcome:
     """What the checks make of an agent's pass."""
-    if place.stage == "deploy":
+    if place.stage in stages.LANDING:
         return land_and_deploy(place, seen, decision)
     for name in _commands_of(place.stage, place.plan):
         seen = replace(seen, runs=(*seen.runs, command(place, seen.cut, name, seen.tree.head_sha)))
@@ -166,9 +154,8 @@ def _judged(place: Place, seen: Seen, decision: Decision, before: Tree) -> Outco
     refused = next((each for each in seen.checked if not each.passed), None)
     if refused is not None:
         return _refused(place, seen, refused)
-    touched = protected(sorted(set(seen.tree.changed) - set(before.changed)))
-    if touched:
-        reason = f"the change touches protected paths: {_listed(tuple(touched))}"
+    if seen.protected:
+        reason = f"the change touches protected paths: {listed(tuple(seen.protected))}"
         return outcome(place, seen, Decision("succeed", "approve", verdict="pass", reason=reason))
     if place.stage in place.plan.approvals:
         reason = f"waits for approval of {place.stage}"
@@ -188,9 +175,7 @@ def _commands_of(stage: str, plan: Plan) -> list[CommandName]:
 
 def _refused(place: Place, seen: Seen, refused: Checked) -> Outcome:
     """Red where others have to mend it goes back to them, anything else is tried again here."""
-    seen = replace(
-        seen, evidence=(*refused.details, *(run.tail for run in seen.runs if not run.passed))
-    )
+    seen = replace(seen, evidence=evidence_of(seen, refused))
     back = stages.BY_NAME[place.stage].rework_to
     by_command = any(not run.passed for run in seen.runs)
     verdict = seen.result.verdict

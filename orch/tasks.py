@@ -137,6 +137,17 @@ def _log(**_: Any) -> None:
     logs.configure(settings.log_level, settings.log_format)
 
 
+@signals.celeryd_after_setup.connect(weak=False)
+def _fit_for_work(instance: Any, **_: Any) -> None:
+    """Let no worker start that could take up no job: its claims would be reaped for ever."""
+    if CONTROL_QUEUE in instance.app.amqp.queues.consume_from:
+        return
+    try:
+        bench()
+    except OrchError as error:
+        raise SystemExit(str(error)) from error
+
+
 @signals.worker_process_init.connect(weak=False)
 def _in_child(**_: Any) -> None:
     for part in (line, queue, bench, errands):

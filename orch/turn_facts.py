@@ -9,6 +9,7 @@ from orch.ports import Cut
 from orch.prompting import Earlier, PromptFacts
 from orch.qg import documents
 from orch.store.recall import Past
+from orch.store.session import Row
 
 
 def facts_of(place: Place, cut: Cut, past: Past) -> PromptFacts:
@@ -36,15 +37,21 @@ def _with_past(stage: str, facts: PromptFacts, past: Past) -> PromptFacts:
     if last is not None and last["status"] == "failed":
         tail = "\n".join(last["report"].get("evidence", ()))
         if last["stage"] == stage:
-            told = {"failure": last["failure"] or "", "failure_reason": last["summary"]}
-            facts = replace(facts, **told, failure_tail=tail)
+            failure = str(last["failure"] or "")
+            facts = replace(facts, failure=failure, failure_reason=_reason(last), failure_tail=tail)
         else:
-            summary = f"{last['summary']}\n{tail}".strip()
+            summary = f"{_reason(last)}\n{tail}".strip()
             facts = replace(facts, rework_from=last["stage"] or "", rework_summary=summary)
     if facts.attempt > 1 and not facts.failure:
         facts = replace(facts, failure="lost", failure_reason="its worker was lost")
     if past.said is not None and past.said["kind"] == "task.rejected":
         facts = replace(facts, note=past.said["reason"])
     elif past.said is not None and last is not None:
-        facts = replace(facts, question=last["summary"], answer=past.said["reason"])
+        question = last["report"].get("question") or last["summary"]
+        facts = replace(facts, question=question, answer=past.said["reason"])
     return facts
+
+
+def _reason(last: Row) -> str:
+    """Why orch did not let it pass, which is not what its agent said of it."""
+    return str(last["report"].get("reason") or last["summary"])

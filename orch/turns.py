@@ -18,6 +18,7 @@ from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
+from orch.qg.verdict import storable
 from orch.serial_gate import Gate
 from orch.store import answers, claims, endings, fleet, looks, queries, work
 from orch.store.session import Connection, Row, lock_repos
@@ -108,13 +109,24 @@ def settle(line: Line, turn: Turn, outcome: Outcome, worker: str | None) -> Sett
 
     Also through a database's restart: the work behind it is dear.
     """
-    end = _End(turn, outcome, worker)
+    end = _End(turn, _storable(outcome), worker)
     for _ in range(SETTLE_TRIES):
         try:
             return _attempt(line, end)
         except StoreUnavailable as error:
             log.warning("settle.retry", job_id=turn.claim.job_id, error=error.message)
     return _attempt(line, end)
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    """The outcome in words that every database takes: they come from programs and from git."""
+    result, decision = outcome.result, outcome.decision
+    said = storable(result.summary or decision.reason)
+    return replace(
+        outcome,
+        result=replace(result, summary=said),
+        decision=replace(decision, reason=storable(decision.reason)),
+    )
 
 
 def on_its_track(line: Line, turn: Turn, outcome: Outcome) -> Outcome:
@@ -191,7 +203,7 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
         reason=decision.reason,
         failure=decision.failure,
         verdict=decision.verdict,
-        summary=result.summary or decision.reason,
+        summary=result.summary,
         exit_code=result.exit_code,
         usage=result.usage,
         log_path=None if result.log_path is None else str(result.log_path),
@@ -211,7 +223,11 @@ def _given_back(conn: Connection, line: Line, end: _End) -> bool:
         agent = str(end.turn.job["agent"])
         fleet.suspend(conn, agent, decision.until, decision.reason, now)
     reason, delay = decision.reason, decision.delay
-    return claims.release(conn, end.turn.claim, now, reason=reason, delay=delay) is not None
+    if claims.release(conn, end.turn.claim, now, reason=reason, delay=delay) is None:
+        return False
+    # Not an attempt, but paid for all the same; and its work was offered.
+    work.note_turn(conn, end.turn.task["id"], end.outcome.shas, end.outcome.result.usage)
+    return True
 
 
 def _move(line: Line, end: _End) -> endings.Move | None:

@@ -7,7 +7,9 @@ token. A second delivery, a late one, or one for a job that moved on changes not
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +19,9 @@ import structlog
 
 from orch import names, repo_turn, stages, turns
 from orch.errors import BadInput, StoreUnavailable
+from orch.jobs import Failure
 from orch.line import Line
-from orch.outcomes import Decision, decide
+from orch.outcomes import Decision, decide, over_budget
 from orch.place import Place
 from orch.ports import (
     AgentCommand,
@@ -99,9 +102,10 @@ def _run_turn(line: Line, bench: Bench, turn: Turn) -> Outcome:
         asked = _prepare(bench, turn)
     except BadInput as error:
         # A row nobody can work with does not get better by trying again.
-        reason = f"the job cannot be prepared: {error.message}"
-        bad = AgentResult("spawn_failed", detail=reason)
-        return Outcome(bad, Decision("fail", "park", "spawn_failed", reason=reason))
+        return _parked(f"the job cannot be prepared: {error.message}", "spawn_failed")
+    spent = over_budget(task, line.limits)
+    if spent:
+        return _parked(spent, "agent_failed")
     # Of a worker that froze nobody renews the lease: its agent is gone before another may start.
     asked = replace(asked, silence=SHARE_OF_LEASE * line.limits.lease)
     beat = min(1.0, line.limits.heartbeat)
@@ -110,12 +114,45 @@ def _run_turn(line: Line, bench: Bench, turn: Turn) -> Outcome:
     if shop is not None and job["repo"] in shop.plans:
         plan = shop.plans[job["repo"]]
         run_agent = partial(bench.runner.run, watch=watch, beat=beat)
-        place = Place(line, shop, plan, turn, asked.rundir, watch, beat, run_agent, asked)
+        kept = partial(_kept, line, turn)
+        place = Place(line, shop, plan, turn, asked.rundir, watch, beat, run_agent, kept, asked)
         return repo_turn.run(place)
+    if task["head_sha"]:
+        # In a plain folder it would end without having landed.
+        gone = f"{job['repo']} has no address in orch.toml any more, and the task's work is there"
+        return _parked(f"{gone}: write it in again, then resume the task", "spawn_failed")
     result = bench.runner.run(asked, watch, beat)
     decision = decide(result, task["stage"], job["attempt"], task["reworks"], line.limits)
     report = {"argv": list(result.argv), "env_names": list(result.env_names)}
     return Outcome(result, decision, report=report | {"session_id": result.session_id})
+
+
+def _parked(reason: str, failure: Failure) -> Outcome:
+    """A turn that cannot be begun, and that only a person can help on."""
+    result = AgentResult("spawn_failed", detail=reason)
+    return Outcome(result, Decision("fail", "park", failure, reason=reason))
+
+
+@contextmanager
+def _kept(line: Line, turn: Turn) -> Iterator[None]:
+    """Renew the lease from beside as long as this lasts. Every call of git ends by itself; a large
+    clone, or waiting for another worker to leave the depot, may take longer than a lease."""
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(line.limits.heartbeat):
+            try:
+                _renew(line, turn)
+            except StoreUnavailable as error:
+                log.warning("heartbeat.failed", job_id=turn.claim.job_id, error=error.message)
+
+    keeper = threading.Thread(target=keep, name="orch-lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
 
 
 def _watching(line: Line, bench: Bench, turn: Turn, beat: float) -> Watch:

@@ -22,6 +22,7 @@ def check(session: Session) -> None:
 
     Tasks at a stage or on a track that these settings do not know are named as well.
     """
+    bootstrap.check_prompts(session.settings)
     found, (lost, why_not) = config.shown(session.settings), _strays(session)
     if session.wants_json:
         named = [{**asdict(each), "reason": each.reason} for each in lost]

@@ -121,6 +121,13 @@ def check_landed(context: CheckContext) -> Checked:
     return _checked("check_landed", fault, good)
 
 
+def deploy_is_written_up(context: CheckContext) -> Checked:
+    """The deploy log is there and says `pass`: asked before the landing, when it can still be
+    mended."""
+    fault = _documents(context, "deploy") or _says_pass(context, "deploy")
+    return _checked("deploy_is_written_up", fault, "The deploy log is there.")
+
+
 def check_deploy_healthy(context: CheckContext) -> Checked:
     """What landed was deployed by orch's own hand, as far as the repo has commands, and is well."""
     merge_sha = "" if context.landing is None else context.landing.merge_sha

@@ -5,8 +5,11 @@ Cloning is enough for such a file to be obeyed by some program, so a change to o
 
 from __future__ import annotations
 
+import hashlib
 import re
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 PROTECTED_PATHS: Final = (
@@ -37,6 +40,28 @@ def protected(paths: Iterable[str]) -> list[str]:
     Case does not count: a file system may not know it either.
     """
     return [path for path in paths if _MATCH.fullmatch(_plain(path))]
+
+
+def fingerprints(worktree: Path, paths: Iterable[str]) -> dict[str, str]:
+    """What stands at each of the paths that need a person, so that a later change of it shows.
+
+    The worktree is clean, and nobody works in it any more.
+    """
+    return {path: _fingerprint(worktree / _plain(path)) for path in protected(paths)}
+
+
+def _fingerprint(path: Path) -> str:
+    """Of a file its digest, of a link where it leads; what is not there has none."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return f"-> {str(path.readlink())!a}"
+        if not stat.S_ISREG(mode):
+            return ""
+        with path.open("rb") as file:
+            return f"{mode & 0o111:o} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError:
+        return ""
 
 
 def _plain(path: str) -> str:

@@ -32,6 +32,7 @@ from orch.store import ledger
 from orch.store.joined import Joined, Rows
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, among, events, jobs, repos, tasks
+from orch.store.work import AT_WORK
 
 HELD: Final = (jobs.c.id == bindparam("its_id"), jobs.c.claim_token == bindparam("its_token"))
 """What every write of a claim's holder is guarded by, for statements that are built once."""
@@ -59,15 +60,11 @@ _LOCK_ITS_REPO: Final = (
     select(repos.c.name).where(repos.c.name == _ITS_REPO).with_for_update(key_share=True)
 )
 OF_JOB: Final = ("id", "agent", "repo", "task_id", "stage", "attempt")
-OF_TASK: Final = (
-    "id", "work_item_id", "repo", "title", "description", "stage", "track", "reworks",
-    "head_sha", "tested_sha", "merge_sha", "cost_usd", "turns",
-)  # fmt: skip
 
 
 def task_of(started: RowMapping) -> dict[str, Any]:
     """What a worker needs of the task: nothing of its pause, which only the gate reads."""
-    return {name: started[f"task:{name}"] for name in OF_TASK}
+    return {name: started[f"task:{name}"] for name in AT_WORK}
 
 
 @lru_cache(maxsize=16)
@@ -105,7 +102,7 @@ def _starting(gate: Gate, now: Moment, lease: float) -> Joined:
 
     def with_task(rows: Rows) -> Any:
         its = rows["started"]
-        of_task = (tasks.c[name].label(f"task:{name}") for name in OF_TASK)
+        of_task = (tasks.c[name].label(f"task:{name}") for name in AT_WORK)
         return select(*its.c, *of_task).join_from(its, tasks, tasks.c.id == its.c.task_id)
 
     return Joined(with_task, started=started, told=told)

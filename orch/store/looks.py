@@ -34,11 +34,12 @@ from orch import serial_gate, stages
 from orch.ports import Claim
 from orch.serial_gate import Gate
 from orch.store import ledger
-from orch.store.claims import OF_JOB, OF_TASK
+from orch.store.claims import OF_JOB
 from orch.store.joined import Joined, Part, Rows
 from orch.store.moments import Moment, at, later
 from orch.store.schema import QUEUED, events, jobs, repos, tasks, wakes
 from orch.store.session import is_any_of, lock_repos
+from orch.store.work import AT_WORK
 
 
 class Claimed(NamedTuple):
@@ -268,7 +269,7 @@ def _all(rows: Rows, terms: Terms) -> Any:
     claimed, noted, unnoted = (rows[name] for name in ("claimed", "noted", "unnoted"))
     named = OF_JOB if terms.worker else ("repo", "task_id")
     own = [claimed.c[name] for name in named if name not in ("id", "agent")]
-    of_task = [tasks.c[name].label(f"task:{name}") for name in OF_TASK] if terms.worker else []
+    of_task = [tasks.c[name].label(f"task:{name}") for name in AT_WORK] if terms.worker else []
     nothing = [null().label(column.name) for column in (*own, *of_task)]
     found = select(literal("claimed").label("what"), claimed.c.id, claimed.c.agent, *own, *of_task)
     if terms.worker:

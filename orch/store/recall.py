@@ -1,8 +1,9 @@
-"""What earlier turns left for the next one: how they ended, and what a person said since."""
+"""What earlier turns left for the next one: how they ended, and what a person said of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -25,6 +26,10 @@ class Past:
 
     jobs: tuple[Row, ...]
     said: Row | None
+    landed: Mapping[str, Any] = field(default_factory=dict)
+    """What was written down when the task landed; empty while it has not."""
+    cleared: frozenset[tuple[str, str]] = frozenset()
+    """Protected paths, as a person approved them."""
 
     @property
     def last(self) -> Row | None:
@@ -52,6 +57,32 @@ def past_of(conn: Connection, task_id: int) -> Past:
         .limit(1)
     )
     said = conn.execute(word).mappings().one_or_none()
-    if said is not None and found and found[0]["finished_at"] > said["at"]:
+    ended_at = found[0]["finished_at"] if found else None
+    if said is not None and ended_at is not None and ended_at > said["at"]:
         said = None  # a turn has ended since that knew of it
-    return Past(found, said)
+    return Past(found, said, _landed(conn, task_id), _cleared(conn, task_id))
+
+
+def _landed(conn: Connection, task_id: int) -> Mapping[str, Any]:
+    newest = select(events.c.data).where(
+        events.c.task_id == task_id, events.c.kind == "task.landed"
+    )
+    told: Mapping[str, Any] | None = conn.scalar(newest.order_by(events.c.id.desc()).limit(1))
+    return told or {}
+
+
+def _cleared(conn: Connection, task_id: int) -> frozenset[tuple[str, str]]:
+    """What the jobs had touched after which a person approved."""
+    steps = select(events.c.kind, events.c.job_id).where(
+        events.c.task_id == task_id, among(events.c.kind, ("job.succeeded", "task.approved"))
+    )
+    approved: set[int | None] = set()
+    last = None
+    for step in conn.execute(steps.order_by(events.c.id)):
+        if step.kind == "task.approved":
+            approved.add(last)
+        else:
+            last = step.job_id
+    told = select(jobs.c.report).where(jobs.c.id.in_(approved - {None}))
+    touched = (report.get("protected", {}) for report in conn.scalars(told))
+    return frozenset(pair for paths in touched for pair in paths.items())

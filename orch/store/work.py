@@ -32,30 +32,18 @@ def task_by_id(conn: Connection, task_id: int) -> RowMapping:
     return conn.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one()
 
 
-_AT_WORK: Final = (
-    "id",
-    "work_item_id",
-    "repo",
-    "title",
-    "description",
-    "stage",
-    "track",
-    "reworks",
-    "head_sha",
-    "tested_sha",
-    "merge_sha",
-    "cost_usd",
-    "turns",
-)
-
-
-_TASK_AT_WORK: Final = select(*(tasks.c[name] for name in _AT_WORK)).where(
+AT_WORK: Final = (
+    "id", "work_item_id", "repo", "title", "description", "stage", "track", "reworks",
+    "head_sha", "tested_sha", "merge_sha", "cost_usd", "turns",
+)  # fmt: skip
+"""What a worker needs of a task: nothing of its pause, which only the gate reads."""
+_TASK_AT_WORK: Final = select(*(tasks.c[name] for name in AT_WORK)).where(
     tasks.c.id == bindparam("task_id")
 )
 
 
 def task_at_work(conn: Connection, task_id: int) -> RowMapping:
-    """What a worker needs of a task: nothing of its pause, which only the gate reads."""
+    """What a worker needs of the task with this id, which must exist."""
     return conn.execute(_TASK_AT_WORK, {"task_id": task_id}).mappings().one()
 
 

@@ -49,7 +49,8 @@ def test_check_names_tasks_that_the_settings_would_strand(orch: CommandLine) -> 
     assert (stray["work_item_id"], stray["track"]) == ("ODD-1", "scenic")
     assert "ODD-1 cannot go on: “scenic” is no track of app" in orch.told("check")
     (orch.folder / "orch.toml").write_text(
-        '[repos.app]\nurl = "/srv/git/app.git"\n[repos.app.tracks]\nscenic = ["analysis"]\n'
+        '[repos.app]\nurl = "/srv/git/app.git"\n'
+        '[repos.app.tracks]\nscenic = ["analysis", "deploy"]\n'
     )
     assert orch.fact("check")["strays"] == []
 
@@ -84,3 +85,13 @@ def test_a_token_is_shown_once_listed_and_revoked(orch: CommandLine) -> None:
     assert orch.fact("token", "revoke", "anna")["changed"]
     assert orch.fact("token", "revoke", "anna")["changed"] is False
     assert "is not shown again" in orch.told("token", "add", "anna")
+
+
+def test_check_refuses_a_prompt_that_cannot_be_used(orch: CommandLine) -> None:
+    (orch.folder / "prompts").mkdir()
+    (orch.folder / "prompts" / "review.md").write_text("{{ nobody_knows_this }}\n")
+    (orch.folder / "orch.toml").write_text(
+        f'[repos.app]\nurl = "/srv/git/app.git"\nprompts = "{orch.folder}/prompts"\n'
+    )
+    done = orch("check")
+    assert (done.exit_code, "nobody_knows_this" in done.output) == (2, True)
