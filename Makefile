@@ -53,7 +53,7 @@ test: setup ## all a newcomer needs to see green: check, then every test
 	$(PYTEST) -n $(WORKERS) --maxprocesses 4 --dist loadgroup -rfEs --no-fold-skipped --durations 5 || verdict=1; \
 	if [ $$verdict = 0 ]; then echo "make test: green"; else echo "make test: RED, see above"; fi; exit $$verdict
 
-demo: setup ## the product in small: real processes, the incident and its cure
+demo: setup ## the product in small: real processes, real git, the incident and its cure
 	@$(BIN)/orch demo
 
 bench: setup ## measurements beside their references, as ratios

@@ -29,7 +29,7 @@ def reject(conn: Connection, line: Line, task: Row, *, actor: str, reason: str) 
     """Send a task that waits for approval back to where its stage's rework is done, or through
     the stage again; a rework is counted. Raises IllegalTransition."""
     stage = _awaited(task)
-    to_stage = _back_from(task)
+    to_stage = _back_from(line, task)
     _take_back(conn, line, task, actor, "rejected")
     if to_stage != stage:
         _move(conn, line, task, to_stage, actor)
@@ -76,12 +76,12 @@ def queue_again(conn: Connection, line: Line, task: Row, actor: str) -> bool:
 
     Raises IllegalTransition for a stage at which nobody works.
     """
-    if work.open_job_id(conn, task["id"]) is not None:
-        return False
     stage = task["stage"] if task["stage"] != stages.FIRST else stages.ENTRY
     agent = stages.agent_of(stage) if stage in stages.STAGES else None
     if agent is None:
         raise IllegalTransition(f"{task['work_item_id']} is at {stage}, which is nobody's work.")
+    if work.open_job_id(conn, task["id"]) is not None:
+        return False
     work.enqueue_job(conn, agent, task["repo"], None, task["id"], line.now(), actor=actor)
     return True
 
@@ -106,12 +106,13 @@ def _after(line: Line, task: Row) -> str:
         ) from None
 
 
-def _back_from(task: Row) -> str:
+def _back_from(line: Line, task: Row) -> str:
     """Where rework of the task's stage is done, if its track comes by there; else the stage."""
     stage: str = task["stage"]
     back = stages.BY_NAME[stage].rework_to
-    path = stages.TRACKS.get(task["track"])
-    return stage if back is None or (path is not None and back not in path) else back
+    known = {**stages.TRACKS, **line.own_tracks(task["repo"])}
+    path = known.get(task["track"], stages.STAGES)
+    return back if back is not None and back in path else stage
 
 
 def _take_back(conn: Connection, line: Line, task: Row, actor: str, why: str) -> None:

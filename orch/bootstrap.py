@@ -6,20 +6,36 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from orch import clock, dispatcher
 from orch.config import AgentSettings, Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
-from orch.ports import AgentCommand, AgentRunner, JobQueue, Remote, RepoCommand
+from orch.monitor import Rounds, Watched
+from orch.ports import (
+    AgentCommand,
+    AgentRunner,
+    Forge,
+    JobQueue,
+    Remote,
+    RepoCommand,
+    RepoCommands,
+    Upkeep,
+    Workspaces,
+)
 from orch.prompting import load_prompts
 from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate, Layers
 from orch.store import revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
+from orch.upkeep import Keeper
 from orch.worker import Bench
 from orch.workshop import Plan, Workshop
+
+PATIENCE, IMPATIENCE = 1800.0, 60.0
+"""Seconds for which a worker waits for a depot that another works in, and the rounds beside it."""
 
 
 def build_store(settings: Settings) -> Store:
@@ -85,6 +101,14 @@ def build_bench(
     closing: Callable[[], bool] = lambda: False,
 ) -> Bench:
     """What a worker of this name works with."""
+    root = Path(settings.data_dir).resolve()
+    runner = _runner(settings)
+    commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
+    shop = build_workshop(settings, runner) if settings.repos else None
+    return Bench(name, runner, commands, root, shop, stopping, closing)
+
+
+def _runner(settings: Settings) -> AgentRunner:
     # Here, because only workers run agents.
     from orch.adapters.agent_claude import DIALECT as CLAUDE
     from orch.adapters.agent_codex import DIALECT as CODEX
@@ -92,37 +116,21 @@ def build_bench(
     from orch.adapters.agent_opencode import DIALECT as OPENCODE
 
     root = Path(settings.data_dir).resolve()
-    runner = CommandRunner(
+    return CommandRunner(
         agent_base_environment(),
         _secrets(settings),
         dialects={"claude": CLAUDE, "codex": CODEX, "opencode": OPENCODE},
         hidden=(root, Path(".env").resolve()),
         now=clock.utc_now,
     )
-    commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
-    shop = build_workshop(settings, runner) if settings.repos else None
-    return Bench(name, runner, commands, root, shop, stopping, closing)
 
 
 def build_workshop(settings: Settings, runner: AgentRunner) -> Workshop:
     """Git and the repos' commands, and the plan of each repo. Raises ConfigError for a prompt that
     cannot be used."""
-    from orch.adapters.git.command import Access, GitCommand
-    from orch.adapters.git.forge import PlainForge
-    from orch.adapters.git.workspaces import GitWorkspaces
-    from orch.adapters.repo_command import SupervisedCommands
-
-    environment = agent_base_environment()
-    ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
-    access = Access(env=ssh, path=environment.get("PATH", os.defpath))
-    git, root = GitCommand(access), Path(settings.data_dir).resolve()
-    return Workshop(
-        GitWorkspaces(git, root),
-        PlainForge(git, root),
-        SupervisedCommands(runner, environment),
-        {name: _plan(name, known) for name, known in settings.repos.items()},
-        clock.new_id,
-    )
+    rooms, forge = _git(settings)
+    plans = {name: _plan(name, known) for name, known in settings.repos.items()}
+    return Workshop(rooms, forge, _commands(runner), plans, clock.new_id)
 
 
 def _plan(name: str, known: RepoSettings) -> Plan:
@@ -130,8 +138,54 @@ def _plan(name: str, known: RepoSettings) -> Plan:
         each: RepoCommand(each, words, timeout=known.command_timeout)
         for each, words in known.commands().items()
     }
-    remote = Remote(name, known.url, known.default_branch)
+    remote = _remote(name, known)
     return Plan(remote, load_prompts(known.prompts), commands, frozenset(known.approvals))
+
+
+def build_keeper(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Keeper:
+    """What upkeep of this host's workspaces works with."""
+    rooms, forge = _git(settings, IMPATIENCE)
+    remotes = {name: _remote(name, known) for name, known in settings.repos.items()}
+    host, keep = os.uname().nodename, settings.keep_ended_seconds
+    return Keeper(rooms, rooms, forge, remotes, keep, host, leaving)
+
+
+def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Rounds:
+    """What the monitor works with: every repo that has a health command."""
+    rooms, _ = _git(settings, IMPATIENCE)
+    watched = [
+        Watched(_remote(name, known), RepoCommand("health", known.health, known.command_timeout))
+        for name, known in sorted(settings.repos.items())
+        if known.health
+    ]
+    root = Path(settings.data_dir).resolve() / "monitor"
+    return Rounds(rooms, _commands(_runner(settings)), watched, root, leaving)
+
+
+class _Rooms(Workspaces, Upkeep, Protocol):
+    """What keeps workspaces, and their disk."""
+
+
+def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]:
+    from orch.adapters.git.command import Access, GitCommand
+    from orch.adapters.git.forge import PlainForge
+    from orch.adapters.git.workspaces import GitWorkspaces
+
+    environment = agent_base_environment()
+    ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
+    access = Access(env=ssh, path=environment.get("PATH", os.defpath))
+    git, root = GitCommand(access), Path(settings.data_dir).resolve()
+    return GitWorkspaces(git, root, patience), PlainForge(git, root, patience)
+
+
+def _commands(runner: AgentRunner) -> RepoCommands:
+    from orch.adapters.repo_command import SupervisedCommands
+
+    return SupervisedCommands(runner, agent_base_environment())
+
+
+def _remote(name: str, known: RepoSettings) -> Remote:
+    return Remote(name, known.url, known.default_branch)
 
 
 def _command(agent: str, known: AgentSettings) -> AgentCommand:

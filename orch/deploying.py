@@ -28,7 +28,9 @@ def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
     task, job, line = place.turn.task, place.turn.job, place.line
     repo, lease = str(task["repo"]), line.limits.lease
     if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
-        waits = Decision("release", "release", reason="another task of the repo is landing")
+        delay = line.limits.retry_delay
+        reason = "another task of the repo is landing"
+        waits = Decision("release", "release", reason=reason, delay=delay)
         return outcome(place, seen, waits)
     try:
         tried = landing.land(
@@ -60,7 +62,8 @@ def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -
     if tried.stopped:
         return outcome(place, seen, stopped(place, tried.stopped))
     if tried.held_up:
-        waits = Decision("release", "release", reason=tried.held_up)
+        delay = place.line.limits.retry_delay if tried.rounds == landing.ROUNDS else 0
+        waits = Decision("release", "release", reason=tried.held_up, delay=delay)
         return outcome(place, seen, waits)
     if tried.interfered:
         parked = Decision("fail", "park", "conflict", reason=tried.interfered)

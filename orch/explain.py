@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from orch import serial_gate
+from orch import serial_gate, stages
 from orch.serial_gate import Gate
 from orch.store import answers, views
 from orch.store.moments import Moment
@@ -140,7 +140,13 @@ def remedy(task: Any, verdict: str | None) -> str:
     item = task["work_item_id"]
     if answers.awaited(task) is not None:
         return f"orch approve {item}, or orch reject {item} --note …"
-    return f"orch answer {item} …" if verdict == "needs_input" else f"orch resume {item}"
+    return f"orch answer {item} …" if verdict == "needs_input" else _taking_back(task)
+
+
+def _taking_back(task: Any) -> str:
+    """Of a task at a stage that orch does not know there is nothing to go on with."""
+    verb = "resume" if task["stage"] in stages.STAGES else "cancel"
+    return f"orch {verb} {task['work_item_id']}"
 
 
 def parked(task: Any, verdict: str | None) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def _pause_blocker(row: Any) -> dict[str, Any]:
         since=row["paused_at"],
         set_by=row["paused_by"],
         until=row["paused_until"],
-        clear_with=f"orch resume {row['work_item_id']}",
+        clear_with=_taking_back(row),
     )
 
 

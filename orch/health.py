@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from orch import serial_gate
+from orch import serial_gate, upkeep
 from orch.errors import StoreUnavailable
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -124,6 +124,8 @@ class Readings:
     ages: dict[str, float]
     stalled: dict[str, int]
     ended: dict[str, int]
+    disk: list[dict[str, Any]]
+    """What each host last found on its disk: see `orch.upkeep.disk`."""
 
 
 def readings(line: Line) -> Readings:
@@ -152,4 +154,5 @@ def _readings(conn: Connection, line: Line, gate: Gate) -> Readings:
         ages={name: age(row["at"], moment) or 0.0 for name, row in vitals.beats_now(conn).items()},
         stalled={row["agent"]: row["claims"] for row in stuck},
         ended=vitals.ended_jobs(conn),
+        disk=upkeep.measured(conn),
     )

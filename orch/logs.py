@@ -9,10 +9,6 @@ from typing import Any
 import structlog
 
 
-# The same list at every call: a logger keeps the one it was first used with.
-_processors: list[Any] = []
-
-
 def configure(level: str, form: str) -> None:
     """Send structured events, and the log of libraries, to standard error in one format."""
     shared: list[Any] = [
@@ -26,16 +22,16 @@ def configure(level: str, form: str) -> None:
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=24, sort_keys=False)
     )
-    _processors[:] = [
-        *shared,
-        structlog.processors.format_exc_info,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ]
     structlog.configure(
-        processors=_processors,
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        cache_logger_on_first_use=True,
+        # A cached logger would keep the level of its first use for good.
+        cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

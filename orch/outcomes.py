@@ -29,6 +29,8 @@ class Decision:
     verdict: str | None = None
     reason: str = ""
     rework_to: str = ""
+    delay: float = 0
+    """With `release`: seconds before the job may start again."""
     until: datetime | None = None
     """With `suspend`: when the agent is served again, as far as was stated."""
 

@@ -102,6 +102,11 @@ BEFORE_OR_AT_ENTRY: Final[tuple[str, ...]] = (FIRST, ENTRY)
 # Started is told by what it is not, so that a stage orch does not know is never forgotten.
 NOT_STARTED_OR_OVER: Final[tuple[str, ...]] = (*BEFORE_OR_AT_ENTRY, DONE, CANCELLED)
 
+LANDING: Final[tuple[str, ...]] = tuple(
+    stage.name for stage in TABLE if "check_landed" in stage.checks
+)
+"""Where work lands and is deployed."""
+
 ENTRY_AGENT: Final[str] = "analyst"
 AGENTS: Final[tuple[str, ...]] = tuple(
     dict.fromkeys(stage.agent for stage in TABLE if stage.agent is not None)

@@ -15,8 +15,9 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, dispatcher, logs, worker
+from orch import bootstrap, dispatcher, logs, strays, worker
 from orch.adapters.celery_queue import CeleryQueue
+from orch.errands import Errands
 from orch.errors import OrchError
 from orch.line import Line
 from orch.ports import Claim
@@ -29,6 +30,12 @@ app = Celery("orch", config_source="celeryconfig", set_as_current=False)
 
 JOBS_A_MESSAGE = 500
 """How many jobs one message may lead to before the slot is given back to Celery."""
+
+UPKEEP_SECONDS = 3600.0
+"""How often a host's workspaces are looked through. Beat rings more often, as it forgets when it
+last rang whenever it is started anew."""
+EARLY = 0.9
+"""The part of a period after which a ring counts: two beats ring, and never to the second."""
 
 CLOSING, STOPPING = 1, 2
 # Shared with the pool's children, who are forked before anybody asks this worker to go.
@@ -85,6 +92,35 @@ def sweep() -> None:
         dispatcher.tick(line())
 
 
+@cache
+def errands() -> Errands:
+    """What this process has set off."""
+    return Errands()
+
+
+@app.task(name="orch.upkeep")
+def upkeep() -> None:
+    """Let the workspaces in this host's data folder be looked through, in a process beside us."""
+    if bootstrap.load().repos and _our_turn(f"upkeep@{os.uname().nodename}"[:64], UPKEEP_SECONDS):
+        errands().start("clean", "--errand")
+
+
+@app.task(name="orch.monitor")
+def monitor() -> None:
+    """Let the repos' health commands be run, in a process beside us; by one host at a time."""
+    settings = bootstrap.load()
+    if not any(repo.health for repo in settings.repos.values()):
+        return
+    if _our_turn("monitor", settings.monitor_seconds):
+        errands().start("monitor", "--once", "--errand")
+
+
+def _our_turn(name: str, every: float) -> bool:
+    """Whether it is time, and nobody else was rung for it."""
+    now, early = line().now(), EARLY * every
+    return line().store.write(lambda conn: fleet.take_turn(conn, name, now, early))
+
+
 @app.task(name="orch.work")
 def work(job_id: int, token: str) -> None:
     """Run one claimed job. The agent's name is not in the message: the store knows it."""
@@ -103,7 +139,7 @@ def _log(**_: Any) -> None:
 
 @signals.worker_process_init.connect(weak=False)
 def _in_child(**_: Any) -> None:
-    for part in (line, queue, bench):
+    for part in (line, queue, bench, errands):
         part.cache_clear()
     _warm()
 
@@ -117,12 +153,21 @@ def _warm() -> None:
         log.warning("worker.cold", error=str(error))
 
 
+def _park_strays() -> None:
+    """See that no task is stranded by a stage table or tracks that are other than before."""
+    try:
+        strays.park(line())
+    except OrchError as error:
+        log.warning("worker.cold", error=str(error))
+
+
 @signals.worker_ready.connect(weak=False)
 def _register(sender: Any, **_: Any) -> None:
     """Say in the store which queue this worker serves, and keep saying that it is alive."""
     served = sorted(sender.app.amqp.queues.consume_from)
     if served[0] == CONTROL_QUEUE:
         _warm()
+        _park_strays()
     concurrency = sender.controller.concurrency or 1
     _alive.append(
         threading.Thread(

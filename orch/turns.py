@@ -7,7 +7,7 @@ is the same, the slot never comes free in between, and two rings and two commits
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import structlog
@@ -19,13 +19,16 @@ from orch.line import Line
 from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Gate
-from orch.store import claims, endings, fleet, looks, queries, work
+from orch.store import answers, claims, endings, fleet, looks, queries, work
 from orch.store.session import Connection, Row, lock_repos
 
 log = structlog.get_logger(__name__)
 
 SETTLE_TRIES = 5
 """How often the end of a turn is written again after the store's own patience ran out."""
+
+GIVEN_BACK = ("release", "suspend")
+"""What leaves a job where it was, uncounted."""
 
 LONGEST_DELAY = 600
 """Seconds a further attempt waits at most."""
@@ -114,6 +117,17 @@ def settle(line: Line, turn: Turn, outcome: Outcome, worker: str | None) -> Sett
     return _attempt(line, end)
 
 
+def on_its_track(line: Line, turn: Turn, outcome: Outcome) -> Outcome:
+    """The outcome; parked where nobody can say what comes next, as the track was taken away."""
+    task, decision = turn.task, outcome.decision
+    known = task["track"] in stages.TRACKS or task["track"] in line.own_tracks(task["repo"])
+    if known or decision.next != "advance":
+        return outcome
+    reason = f"it is on the track {names.shown(task['track'])}, which nobody declares"
+    parked = replace(decision, next="park", reason=reason)
+    return replace(outcome, decision=parked)
+
+
 def _attempt(line: Line, end: _End) -> Settled:
     def follow(gate: Gate) -> Settled:
         return line.store.write(lambda conn: _settle_and_follow(conn, line, gate, end))
@@ -136,7 +150,8 @@ def _settle_and_follow(conn: Connection, line: Line, gate: Gate, end: _End) -> S
     job, now, worker = end.turn.job, line.now(), str(end.worker)
     agent = job["agent"]
     locked = queries.lock_next_repos(conn, agent, job["repo"], now)
-    if not locked:  # the agent is suspended
+    gives_back = end.decision.next in GIVEN_BACK
+    if gives_back or not locked:  # or the agent is suspended: there is nothing it may go on with
         return _settle_alone(conn, line, end)
     settled, others = _settle(conn, line, end, mark=False)
     if not settled.written:
@@ -163,7 +178,7 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
     """Under the repo's lock: the job's end, its task's move, the next job and the events, all or
     nothing; and which other repos were marked."""
     decision, claim, now = end.decision, end.turn.claim, line.now()
-    if decision.next in ("release", "suspend"):
+    if decision.next in GIVEN_BACK:
         return Settled(_given_back(conn, line, end)), frozenset()
     move, result = _move(line, end), end.outcome.result
     finished = endings.finish(
@@ -195,7 +210,8 @@ def _given_back(conn: Connection, line: Line, end: _End) -> bool:
     if decision.next == "suspend":
         agent = str(end.turn.job["agent"])
         fleet.suspend(conn, agent, decision.until, decision.reason, now)
-    return claims.release(conn, end.turn.claim, now, reason=decision.reason) is not None
+    reason, delay = decision.reason, decision.delay
+    return claims.release(conn, end.turn.claim, now, reason=reason, delay=delay) is not None
 
 
 def _move(line: Line, end: _End) -> endings.Move | None:
@@ -217,7 +233,8 @@ def _go_on(conn: Connection, line: Line, end: _End, elsewhere: bool) -> None:
         case "retry":
             _try_again(conn, line, end)
         case "approve":
-            work.ask_approval(conn, task["id"], line.now(), task["stage"], decision.reason)
+            asked = (task["id"], line.now(), task["stage"], decision.reason)
+            elsewhere = not answers.ask_approval(conn, *asked)
         case "park":
             # A task that ended or moved on meanwhile refuses, and keeps what it has.
             work.park(conn, task["id"], line.now(), reason=decision.reason)

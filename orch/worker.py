@@ -29,7 +29,8 @@ from orch.ports import (
     StopReason,
     Watch,
 )
-from orch.store import claims
+from orch.store import claims, landings
+from orch.store.session import Connection
 from orch.turns import Outcome, Settled, Turn
 from orch.workshop import Workshop
 
@@ -83,7 +84,7 @@ def work_on(line: Line, bench: Bench, claim: Claim) -> str:
 
 def _one(line: Line, bench: Bench, turn: Turn, goes_on: bool) -> tuple[str, Settled]:
     """What one turn came to, and how its end was written."""
-    outcome = _run_turn(line, bench, turn)
+    outcome = turns.on_its_track(line, turn, _run_turn(line, bench, turn))
     decision = outcome.decision
     if decision.next == "fenced":
         return "fenced", Settled(False)  # somebody else's job by now: nothing of it is ours
@@ -104,7 +105,7 @@ def _run_turn(line: Line, bench: Bench, turn: Turn) -> Outcome:
     # Of a worker that froze nobody renews the lease: its agent is gone before another may start.
     asked = replace(asked, silence=SHARE_OF_LEASE * line.limits.lease)
     beat = min(1.0, line.limits.heartbeat)
-    watch = _watching(line, bench, turn.claim, beat)
+    watch = _watching(line, bench, turn, beat)
     shop = bench.workshop
     if shop is not None and job["repo"] in shop.plans:
         plan = shop.plans[job["repo"]]
@@ -117,7 +118,7 @@ def _run_turn(line: Line, bench: Bench, turn: Turn) -> Outcome:
     return Outcome(result, decision, report=report | {"session_id": result.session_id})
 
 
-def _watching(line: Line, bench: Bench, claim: Claim, beat: float) -> Watch:
+def _watching(line: Line, bench: Bench, turn: Turn, beat: float) -> Watch:
     """What an agent's supervisor calls every `beat` seconds: whether to stop.
 
     Whether this worker is to go is asked each time, the store only at every heartbeat.
@@ -133,10 +134,10 @@ def _watching(line: Line, bench: Bench, claim: Claim, beat: float) -> Watch:
         if next(beats) % every:
             return None
         try:
-            missed, order = 0, _renew(line, claim)
+            missed, order = 0, _renew(line, turn)
         except StoreUnavailable as error:
             missed += 1
-            log.warning("heartbeat.failed", job_id=claim.job_id, error=error.message)
+            log.warning("heartbeat.failed", job_id=turn.claim.job_id, error=error.message)
             # Before the lease can be over the agent has to stop: somebody else may start it then.
             order = "fenced" if missed >= bearable else None
         return order
@@ -177,10 +178,17 @@ def _prompt(job: Mapping[str, Any], task: Mapping[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _renew(line: Line, claim: Claim) -> StopReason | None:
-    ours, asked = line.store.write(
-        lambda conn: claims.heartbeat(conn, claim, line.now(), lease=line.limits.lease)
-    )
+def _renew(line: Line, turn: Turn) -> StopReason | None:
+    """Renew the job's lease, and with it the landing lease of its repo if the job holds it."""
+    claim, now, lease = turn.claim, line.now(), line.limits.lease
+
+    def write(conn: Connection) -> tuple[bool, str | None]:
+        if turn.task["stage"] in stages.LANDING:
+            # First: a repo's row is locked before a job's, here as everywhere.
+            landings.renew(conn, turn.job["repo"], claim.job_id, now, lease)
+        return claims.heartbeat(conn, claim, now, lease=lease)
+
+    ours, asked = line.store.write(write)
     if not ours:
         return "fenced"
     return "cancelled" if asked == "cancelled" else "paused" if asked else None

@@ -17,6 +17,7 @@ from orch.controls import Order
 from orch.dispatcher import Tick
 from orch.line import Limits, Line
 from orch.ports import AgentCommand, AgentResult, AgentWork, Claim, Watch
+from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate, Layers
 from orch.store import claims, fleet, looks, work
 from orch.store.schema import counters, events, jobs, metadata, repo_freeze, repos, tasks
@@ -121,6 +122,7 @@ class Rig:
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     layers: Layers = field(default_factory=Layers)
     limits: Limits = field(default_factory=Limits)
+    repos: dict[str, RepoSettings] = field(default_factory=dict)
     tokens: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -129,7 +131,8 @@ class Rig:
 
     @property
     def line(self) -> Line:
-        return Line(self.store, self.queue, self.clock, self.token, self.gate, self.limits)
+        known = (self.gate, self.limits, self.repos)
+        return Line(self.store, self.queue, self.clock, self.token, *known)
 
     def token(self) -> str:
         return f"token-{next(self.tokens)}"

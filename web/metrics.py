@@ -46,6 +46,7 @@ class _Line(Collector):
         yield from _waiting(self._readings)
         yield from _agents(self._readings)
         yield from _ages(self._readings)
+        yield from _disk(self._readings)
 
 
 def _counters(readings: Readings) -> Iterator[Metric]:
@@ -110,9 +111,27 @@ def _agents(readings: Readings) -> Iterator[Metric]:
 
 def _ages(readings: Readings) -> Iterator[Metric]:
     names = {"beat": "orch_tick_age_seconds", "sweep": "orch_sweep_age_seconds"}
+    names["monitor"] = "orch_monitor_age_seconds"
     for name, metric in names.items():
         if name in readings.ages:
             yield GaugeMetricFamily(metric, f"Since the last {name}.", readings.ages[name])
+
+
+def _disk(readings: Readings) -> Iterator[Metric]:
+    """What was measured last: nobody walks through folders for an answer."""
+    used = GaugeMetricFamily(
+        "orch_disk_bytes", "Taken by a repo on all hosts.", labels=["repo", "kind"]
+    )
+    taken: dict[tuple[str, str], float] = defaultdict(float)
+    for host in readings.disk:
+        for repo, use in host["repos"].items():
+            for kind, size in use.items():
+                taken[repo, kind] += size
+    for labels, size in sorted(taken.items()):
+        used.add_metric(list(labels), size)
+    yield used
+    free = {host["host"]: float(host["free"]) for host in readings.disk}
+    yield _labelled(GaugeMetricFamily, "orch_disk_free_bytes", "Left there.", "host", free)
 
 
 def _labelled(

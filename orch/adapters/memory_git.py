@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orch.errors import GitConflict, GitFenced, GitMissing, GitMoved, GitRefused, GitUnreachable
-from orch.ports import Change, Commit, Cut, Landed, Rebased, Remote, Tree, Turn
+from orch.ports import Change, Commit, Cut, DiskUse, Landed, Rebased, Remote, Tree, Turn
 
 
 class MemoryForge:
@@ -150,7 +150,7 @@ class Space:
 
 
 class MemoryWorkspaces:
-    """Makes the folders, and keeps what would be in their repositories."""
+    """Makes the folders, and keeps what would be in their repositories: Workspaces and Upkeep."""
 
     def __init__(self, forge: MemoryForge, root: Path) -> None:
         self.forge = forge
@@ -238,6 +238,14 @@ class MemoryWorkspaces:
             raise GitRefused(f"The workspace of {cut.work_item} holds work that would be lost.")
         del self.spaces[cut.work_item]
         return True
+
+    def workspaces(self, repo: str) -> list[str]:
+        """The work items that have a workspace, sorted: there is one repo."""
+        return sorted(self.spaces)
+
+    def disk_use(self, repo: str) -> DiskUse:
+        """A byte for each commit and each workspace, and nothing left."""
+        return DiskUse(depot=len(self.forge.parents), workspaces=len(self.spaces), free=0)
 
     def _start(self, remote: Remote, branch: str, known: str) -> Space:
         tip, there = self.forge.tip(remote), self.forge.branches.get(branch)

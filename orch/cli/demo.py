@@ -9,7 +9,10 @@ from contextlib import nullcontext
 from types import FrameType
 from typing import Final
 
-from orch.cli.demo_scenes import Play, play
+from orch.cli import demo_scenes
+from orch.cli.demo_git import BRANCH
+from orch.cli.demo_play import Play
+from orch.cli.demo_repos import BREAKING, SITE
 from orch.cli.demo_stage import DemoError, Screen, Stage
 from orch.cli.output import say
 
@@ -26,12 +29,13 @@ def run(*, keep: bool, plain: bool) -> int:
         with Stage(screen, keep) as stage:
             acted = Play(stage)
             say(
-                "orch demo: three repos, toy agents that really write files, real processes.",
+                "orch demo: three git repos, toy agents that really commit, real processes.",
                 "bold",
             )
             say("  Starting broker, two dispatchers, two beats, six workers and the web app.")
             stage.start()
-            say(f"  Up after {time.monotonic() - began:.1f} s.")
+            took = time.monotonic() - began
+            say(f"  Up after {took:.1f} s. While it plays: http://127.0.0.1:{stage.port}")
             with nullcontext() if plain else screen.live:
                 _act(acted)
     finally:
@@ -41,22 +45,35 @@ def run(*, keep: bool, plain: bool) -> int:
 
 def _act(acted: Play) -> None:
     try:
-        play(acted)
+        demo_scenes.play(acted)
     except DemoError as error:
         acted.claim(error.message, False)
 
 
-def _summary(acted: Play, seconds: float) -> int:
-    failed = [words for words, holds in acted.claims if not holds]
+def _summary(play: Play, seconds: float) -> int:
+    failed = [words for words, holds in play.claims if not holds]
     say("")
     if failed:
-        say(f"{len(failed)} of {len(acted.claims)} claims did not hold:", "bold red")
+        say(f"{len(failed)} of {len(play.claims)} claims did not hold:", "bold red")
         for words in failed:
             say(f"  ✗ {words}", "red")
         return NOT_SO
-    say(f"All {len(acted.claims)} claims held, in {seconds:.0f} s. Try it: cp -r examples mine; "
-        "cd mine; orch up", "bold green")  # fmt: skip
+    say(f"All {len(play.claims)} claims held, in {seconds:.0f} s. Try it: cp -r examples mine; "
+        "cd mine; ./setup; orch up", "bold green")  # fmt: skip
+    _where_to_look(play)
     return 0
+
+
+def _where_to_look(play: Play) -> None:
+    """What the audience may go on with, if it is still there."""
+    stage = play.stage
+    if not stage.keep:
+        say("`orch demo --keep` keeps the repositories, the worktrees and every log.")
+        return
+    say("Where to look:")
+    say(f"  log       git --git-dir {stage.shelf.bare(SITE)} log --graph {BRANCH}")
+    say(f"  worktree  {stage.settings.data_dir / 'work' / SITE / BREAKING}")
+    say(f"  page      cd {stage.folder} && orch up")
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

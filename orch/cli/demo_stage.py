@@ -24,6 +24,7 @@ from typing import Any, Final, Self, TypeVar
 import orch
 from orch import bootstrap, clock, config, mirror, snapshot
 from orch.cli import output, tables
+from orch.cli.demo_git import Shelf
 from orch.config import Settings
 from orch.errors import OrchError
 from orch.line import Line
@@ -31,6 +32,11 @@ from orch.process_group import die_with_parent
 
 Answer = TypeVar("Answer")
 EXAMPLES: Final = Path(orch.__file__).resolve().parents[1] / "examples"
+FIRST_COMMIT: Final = (
+    *("--author", "Ada Example"),
+    *("--email", "ada@example.org"),
+    *("--date", "2024-01-01T09:00:00Z"),
+)
 CONCURRENCY: Final = 2
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 45.0
@@ -144,6 +150,11 @@ class Stage:
         return config.load_settings(self.environment, self.folder)
 
     @cached_property
+    def shelf(self) -> Shelf:
+        """The shared repositories."""
+        return Shelf(self.folder / "remotes")
+
+    @cached_property
     def line(self) -> Line:
         """The same line as the processes', for the audience's own commands."""
         return bootstrap.build_line(self.settings, bootstrap.build_queue(self.settings))
@@ -155,7 +166,9 @@ class Stage:
                 "The examples are not part of this installation.",
                 suggested_fix="Run the demo in a checkout of orch.",
             )
-        shutil.copytree(EXAMPLES, self.folder, dirs_exist_ok=True)
+        left_over = shutil.ignore_patterns("remotes", "live", "__pycache__")
+        shutil.copytree(EXAMPLES, self.folder, dirs_exist_ok=True, ignore=left_over)
+        self._make_remotes()
         argv = [sys.executable, "-m", "orch", "up", "--concurrency", str(CONCURRENCY)]
         with (self.folder / "up.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -169,6 +182,14 @@ class Stage:
                 preexec_fn=partial(die_with_parent, signal.SIGTERM, os.getpid()),
             )
         self._wait(self._is_up, READY_SECONDS, "everything to come up")
+
+    def _make_remotes(self) -> None:
+        argv = [sys.executable, str(self.folder / "remotes.py"), *FIRST_COMMIT]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DemoError(f"The repositories could not be made: {done.stderr.strip()}")
 
     def _is_up(self) -> bool:
         assert self.process is not None  # noqa: S101 - just started
@@ -197,7 +218,7 @@ class Stage:
 
     # --- looking
 
-    def until(self, what: str, holds: Callable[[], Answer], seconds: float = 30.0) -> Answer:
+    def until(self, what: str, holds: Callable[[], Answer], seconds: float = 60.0) -> Answer:
         """The first true answer, drawing the queue meanwhile. Raises DemoError when time is up."""
 
         def look() -> Answer:

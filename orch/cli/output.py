@@ -107,3 +107,21 @@ def lasting(seconds: float | None) -> str:
         if seconds >= least * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def disk_sentence(host: dict[str, Any]) -> str:
+    """What one host's disk holds for the repos, as it was last measured."""
+    takes = [
+        f"{repo} {_size(use['depot'] + use['workspaces'])}" for repo, use in host["repos"].items()
+    ]
+    taken = ", ".join(takes) or "nothing"
+    when = f"{host['at']:%Y-%m-%d %H:%M} UTC"
+    return f"Disk of {host['host']} at {when}: {taken}; {_size(host['free'])} free."
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

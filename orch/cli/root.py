@@ -79,6 +79,8 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "web": ("running", "Run the web app."),
         "tick": ("running", "Do now what a dispatcher does at each tick."),
         "sweep": ("running", "Look at every repo for openings that were missed."),
+        "clean": ("keeping", "Discard the workspaces of tasks that ended long ago."),
+        "monitor": ("keeping", "Run the repos' health commands, and freeze where one is red."),
     },
 }
 MODULES: Final = {name: module for group in VERBS.values() for name, (module, _) in group.items()}

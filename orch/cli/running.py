@@ -39,11 +39,13 @@ def _tell_of(name: str, line: str) -> None:
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Keep the folder with its database and logs.")
+@click.option(
+    "--keep", is_flag=True, help="Keep the folder: repositories, worktrees, database, logs."
+)
 @click.option("--plain", is_flag=True, help="Lines instead of a live picture.")
 @click.pass_context
 def demo(ctx: click.Context, keep: bool, plain: bool) -> None:
-    """Watch the line at work: three repos, real agents, the incident and its cure, all checked."""
+    """Watch the line at work: three git repos, agents, the incident and its cure, all checked."""
     from orch.cli import demo as play
 
     ctx.exit(play.run(keep=keep, plain=plain))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from orch import bootstrap, clock, config, names, tokens
+from orch import bootstrap, clock, config, names, strays, tokens, upkeep
 from orch.cli import output
 from orch.cli.session import Session, pass_session
+from orch.errors import SchemaMismatch, StoreUnavailable
 from orch.store import catalogue, revisions
 
 
@@ -16,15 +18,46 @@ from orch.store import catalogue, revisions
 @output.as_json
 @pass_session
 def check(session: Session) -> None:
-    """Show the settings in force, secrets masked; with problems, all of them, and exit code 2."""
-    found = config.shown(session.settings)
+    """Show the settings in force, secrets masked; with problems, all of them, and exit code 2.
+
+    Tasks at a stage or on a track that these settings do not know are named as well.
+    """
+    found, (lost, why_not) = config.shown(session.settings), _strays(session)
     if session.wants_json:
-        output.json_line(found)
+        named = [{**asdict(each), "reason": each.reason} for each in lost]
+        output.json_line({**found, "strays": named, "strays_not_known": why_not})
         return
     from orch.cli import tables
 
     output.say("The settings can be used.", "bold green")
     output.console().print(tables.listed(("setting", "value"), found.items()))
+    for each in lost:
+        output.say(f"{each.work_item_id} cannot go on: {each.reason}.", "red")
+    if why_not:
+        output.say(f"Whether they strand a task is not known: {why_not}", "yellow")
+    elif session.settings.repos:
+        _tell_disk(session)
+
+
+def _strays(session: Session) -> tuple[list[strays.Stray], str]:
+    """Tasks these settings would strand, or why nobody can tell. Makes no database."""
+    settings = session.settings
+    is_default = not settings.database_url.get_secret_value()
+    if is_default and not (settings.data_dir / "orch.db").exists():
+        return [], "There is no database yet."
+    try:
+        return strays.find(session.line), ""
+    except (SchemaMismatch, StoreUnavailable) as error:
+        return [], error.message
+
+
+def _tell_disk(session: Session) -> None:
+    """What the repos take on disk, as upkeep last found: looking now would take its time."""
+    hosts = upkeep.disk(session.line)
+    for host in hosts:
+        output.say(output.disk_sentence(host))
+    if not hosts:
+        output.say("What the repos take on disk was not measured yet: `orch clean` does.", "dim")
 
 
 @click.group()

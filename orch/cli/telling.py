@@ -106,16 +106,18 @@ def _checked(job: Told) -> list[RenderableType]:
     report, found = job["report"], []
     for check in report.get("checks", ()):
         how, style = ("passed", "green") if check["passed"] else ("failed", "red")
-        why = f": {check['reason']}" if check["reason"] else ""
+        why = f": {check['reason']}" if check.get("reason") else ""
         found.append(shown(f"job {job['job_id']}  {check['name']} {how}{why}", style))
         if not check["passed"]:
-            found += [shown(f"    {each}") for each in check["details"][:DETAILS_OF_A_CHECK]]
+            found += [
+                shown(f"    {each}") for each in check.get("details", [])[:DETAILS_OF_A_CHECK]
+            ]
     for run in report.get("runs", ()):
-        ended = "ran out of time" if run["timed_out"] else f"ended with {run['exit_code']}"
+        ended = "ran out of time" if run.get("timed_out") else f"ended with {run['exit_code']}"
         said = f"job {job['job_id']}  {run['name']} {ended} after {lasting(run['seconds'])}"
         found.append(shown(said, "dim"))
         if run["exit_code"] != 0:
-            tail = run["tail"].splitlines()[-LINES_OF_A_TAIL:]
+            tail = run.get("tail", "").splitlines()[-LINES_OF_A_TAIL:]
             found += [shown(f"    {line}") for line in tail]
     return [*found]
 
@@ -133,7 +135,8 @@ def _said(word: Told) -> Sequence[Any]:
 
 def _sums(told: Told) -> Iterable[str]:
     for why, seconds in told["spent"].items():
-        yield f"{lasting(seconds):>7}  {spans.REASONS[why]}"
+        if seconds >= 0.5:
+            yield f"{lasting(seconds):>7}  {spans.REASONS[why]}"
     commits = {name.removesuffix("_sha"): sha for name, sha in told["commits"].items() if sha}
     if commits:
         yield "Commits: " + ", ".join(f"{name} {sha[:12]}" for name, sha in commits.items())

@@ -25,18 +25,19 @@ STEPS: Final = (
 """Events by which a task gets on, or is held for a person."""
 
 
-def ask_approval(conn: Connection, task_id: int, now: Moment, stage: str) -> bool:
+def ask_approval(conn: Connection, task_id: int, now: Moment, stage: str, reason: str = "") -> bool:
     """Let a task that passed `stage` wait there, parked, until a person approves or rejects.
 
-    False if the task stands elsewhere by now. The caller holds the repo's lock.
+    False if somebody moved it meanwhile: there is nothing left to approve. The caller holds the
+    repo's lock.
     """
+    reason = reason or f"waits for approval of {stage}"
     asking = update(tasks).where(tasks.c.id == task_id, tasks.c.stage == stage)
     repo = conn.scalar(asking.values(approval=stage).returning(tasks.c.repo))
     if repo is None:
         return False
-    told = {"task_id": task_id, "repo": repo, "to_state": stage}
-    ledger.record(conn, now, "task.approval_asked", **told)
-    work.park(conn, task_id, now, reason=f"waits for approval of {stage}")
+    ledger.record(conn, now, "task.approval_asked", task_id=task_id, repo=repo, reason=reason)
+    work.park(conn, task_id, now, reason=reason)
     return True
 
 

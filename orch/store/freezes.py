@@ -83,7 +83,8 @@ def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
 ) -> bool:
     """Freeze a repo or a glob of repos. False if None was given or it is frozen already.
 
-    The first freeze keeps its time, reason and source. Accepted for repos never seen before.
+    The first freeze keeps its time, reason and source; asked again it only lets another task
+    through, for the fix is rarely known when a repo is frozen. A repo need not be known.
     """
     if repo is None:
         return False
@@ -92,8 +93,14 @@ def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
     names = matching_repos(conn, repo)
     lock_repos(conn, names)
     clear_expired(conn, now, repo)
-    if conn.scalar(select(repo_freeze.c.id).where(_active(repo))) is not None:
-        return False
+    standing = conn.scalar(select(repo_freeze.c.id).where(_active(repo)))
+    if standing is not None:
+        let = _let_through(conn, standing, allow_task_id)
+        if let:
+            told = {"repo": repo, "task_id": allow_task_id, "actor": source, "reason": reason}
+            ledger.record(conn, now, "repo.let_through", **told)
+            ledger.wake(conn, now, names)
+        return let
     conn.execute(
         insert(repo_freeze).values(
             repo=repo,
@@ -107,6 +114,16 @@ def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
     ledger.record(conn, now, "repo.frozen", repo=repo, actor=source, reason=reason)
     ledger.wake(conn, now, names)
     return True
+
+
+def _let_through(conn: Connection, freeze_id: int, task_id: int | None) -> bool:
+    """Let a task through a freeze that is in force; False when there is none, or it may already."""
+    if task_id is None:
+        return False
+    let = update(repo_freeze).where(
+        repo_freeze.c.id == freeze_id, repo_freeze.c.allow_task_id.is_distinct_from(task_id)
+    )
+    return bool(conn.execute(let.values(allow_task_id=task_id)).rowcount)
 
 
 def clear_repo_freeze(
@@ -126,6 +143,15 @@ def clear_repo_freeze(
         ledger.record(conn, now, "repo.unfrozen", repo=repo, actor=actor, reason=reason)
         ledger.wake(conn, now, names)
     return bool(lifted.rowcount)
+
+
+def restate(conn: Connection, repo: str, source: str, reason: str) -> bool:
+    """Let the freeze that this source has set, and nobody has lifted, give another reason.
+
+    False if there is none, or that is its reason already.
+    """
+    its_own = and_(_active(repo), repo_freeze.c.source == source, repo_freeze.c.reason != reason)
+    return bool(conn.execute(update(repo_freeze).where(its_own).values(reason=reason)).rowcount)
 
 
 def clear_expired(conn: Connection, now: Moment, repo: str | None = None) -> int:

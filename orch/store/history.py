@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, case, func, select
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import stages
@@ -16,6 +16,7 @@ from orch.store.moments import Moment, at, later
 from orch.store.schema import (
     OPEN,
     among,
+    beyond,
     events,
     job_deps,
     jobs,
@@ -168,6 +169,29 @@ def tasks_page(conn: Connection, wanted: TaskFilter) -> list[Row]:
             statement = statement.where(column == value)
     if wanted.before is not None:
         statement = statement.where(tasks.c.id < wanted.before)
+    return list(conn.execute(statement).mappings())
+
+
+def tasks_beyond(
+    conn: Connection, known_stages: Iterable[str], known_tracks: Iterable[str]
+) -> list[Row]:
+    """Tasks that are not over and stand at another stage or on another track, oldest first."""
+    is_parked = and_(tasks.c.paused_at.is_not(None), tasks.c.paused_until.is_(None))
+    statement = (
+        select(
+            tasks.c.id.label("task_id"),
+            tasks.c.work_item_id,
+            tasks.c.repo,
+            tasks.c.stage,
+            tasks.c.track,
+            is_parked.label("is_parked"),
+        )
+        .where(
+            beyond(tasks.c.stage, sorted(stages.TERMINAL)),
+            or_(beyond(tasks.c.stage, known_stages), beyond(tasks.c.track, known_tracks)),
+        )
+        .order_by(tasks.c.id)
+    )
     return list(conn.execute(statement).mappings())
 
 

@@ -1,23 +1,23 @@
 """The landing lease of a repo: one task lands at a time, also where the gate lets several work.
 
-The lease is on the repo's row, under the repo's lock, and measured with the store's clock. Who does
-not renew it in time may be replaced, and learns so from the next answer.
+The lease is on the repo's row, so that who writes it has the repo's lock, and whoever waited for
+that asks again; it is measured with the store's clock. Who does not renew it in time may be
+replaced, and learns so from the next answer.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, exists, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from orch import stages
 from orch.store.moments import Moment, at, later
-from orch.store.schema import repos
-from orch.store.session import lock_repos
+from orch.store.schema import LIVE, among, jobs, repos
 
 
 def take(conn: Connection, repo: str, job_id: int, now: Moment, lease: float) -> bool:
     """Take the lease for a job, or take it again, for so many seconds. False while another job
     holds it, or when the repo is not known."""
-    lock_repos(conn, [repo])
     free = or_(
         repos.c.landing_job_id.is_(None),
         repos.c.landing_job_id == job_id,
@@ -43,6 +43,13 @@ def holder(conn: Connection, repo: str, now: Moment) -> int | None:
     """The job that lands in this repo at this moment, or None."""
     held = (repos.c.name == repo, repos.c.landing_until > at(now))
     return conn.scalar(select(repos.c.landing_job_id).where(*held))
+
+
+def under_way(conn: Connection, repo: str, now: Moment) -> bool:
+    """Whether work lands in this repo, or is deployed, at this moment."""
+    deploying = (LIVE, jobs.c.repo == repo, among(jobs.c.stage, stages.LANDING))
+    at_it = conn.scalar(select(exists(select(jobs.c.id).where(*deploying))))
+    return bool(at_it) or holder(conn, repo, now) is not None
 
 
 def _hold(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
+    Dialect,
     Integer,
     and_,
     bindparam,
@@ -113,7 +114,8 @@ def waiting_rows(
     for name in long:
         # A long line is walked by its index, as far as it is shown, and not sorted as a whole.
         bound = {"repo": name, "most": limit}
-        first = conn.execute(_first_waiting(gate, now), bound).mappings().all()
+        walk = _compiled(_first_waiting(gate, now), conn.dialect)
+        first = conn.execute(walk, bound).mappings().all()
         if len(first) == limit:
             rows += first
             walked.add(name)
@@ -155,6 +157,13 @@ def _first_waiting(gate: Gate, now: Moment) -> Any:
     first = union_all(started, select(entering.c.id)).subquery()
     shown = serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
     return shown.join(first, first.c.id == tasks.c.id).order_by(*_in_order(gate, now)).limit(most)
+
+
+@lru_cache(maxsize=16)
+def _compiled(statement: Any, dialect: Dialect) -> Any:
+    """A statement ready for its database: to find it in SQLAlchemy's cache takes as long as reading
+    several rows, because the key is the value of every part of it."""
+    return statement.compile(dialect=dialect)
 
 
 def _has_queued_job() -> Any:

@@ -361,16 +361,6 @@ def note_turn(
         conn.execute(update(tasks).where(tasks.c.id == task_id).values(**noted))
 
 
-def ask_approval(conn: Connection, task_id: int, now: Moment, stage: str, reason: str) -> None:
-    """Park a task whose stage has passed until a person approves or rejects it."""
-    waiting = update(tasks).where(tasks.c.id == task_id, tasks.c.stage == stage)
-    if not conn.execute(waiting.values(approval=stage)).rowcount:
-        return  # somebody moved it meanwhile: there is nothing left to approve
-    repo = conn.execute(select(tasks.c.repo).where(tasks.c.id == task_id)).scalar_one()
-    ledger.record(conn, now, "task.approval_asked", task_id=task_id, repo=repo, reason=reason)
-    park(conn, task_id, now, reason=reason)
-
-
 def is_repo_known(conn: Connection, repo: str) -> bool:
     """Whether a repo of this name, or a freeze of this name or glob, has ever been seen."""
     known = select(repos.c.name).where(repos.c.name == repo)

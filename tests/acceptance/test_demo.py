@@ -44,8 +44,8 @@ def test_every_claim_of_the_demo_holds_and_it_leaves_nothing(tmp_path: Path) -> 
         timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("✓") == 12
-    assert "All 12 claims held" in done.stdout
+    assert done.stdout.count("✓") == 24
+    assert "All 24 claims held" in done.stdout
     wait_until(lambda: _left(tmp_path) == [], message=f"left behind: {_left(tmp_path)}")
 
 

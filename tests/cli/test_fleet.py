@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orch.store import fleet
+from orch.store.moments import DATABASE_TIME
 from tests.cli.conftest import CommandLine
 
 
@@ -20,13 +22,17 @@ def test_an_agent_is_suspended_and_resumed_once_each(orch: CommandLine) -> None:
 def test_whoever_waits_for_it_reads_until_when_and_why(orch: CommandLine) -> None:
     orch.staff()
     orch.fact("add", "ORCH-1", "--repo", "shop")
-    orch.fact("agent", "suspend", "analyst", "--reason", "quota spent")
+    line = orch.line()
+    said_by_a_provider = ("analyst", None, "quota \x1b[31mspent", DATABASE_TIME)
+    line.store.write(lambda conn: fleet.suspend(conn, *said_by_a_provider))
+    line.store.dispose()
     assert orch.fact("why", "ORCH-1")["hold"] == "suspended"
     (lane,) = orch.facts("queue")
     assert lane["suspended"]["analyst"]["reason"].startswith("quota")
     for verb in (("why", "ORCH-1"), ("queue",), ("agent", "list")):
         said = orch.told(*verb)
-        assert "quota spent" in said
+        assert "quota" in said
+        assert "\x1b" not in said
     assert "orch agent resume analyst" in orch.told("queue")
     assert "orch agent resume analyst" in orch.told("why", "ORCH-1")
 

@@ -7,6 +7,7 @@ from alembic.script import ScriptDirectory
 
 import orch.store.revisions as revisions
 from tests.cli.conftest import CommandLine
+from tests.factories import Rig
 
 
 def test_a_new_folder_is_made_ready_by_one_command(bare_orch: CommandLine) -> None:
@@ -37,6 +38,25 @@ def test_check_shows_settings_and_masks_secrets(
     assert "hunter2" not in said
     shown = bare_orch.fact("check")
     assert (shown["tick_seconds"], shown["database_url"]) == ("7.0", "***")
+
+
+def test_check_names_tasks_that_the_settings_would_strand(orch: CommandLine) -> None:
+    assert orch.fact("check")["strays"] == []
+    line = orch.line()
+    Rig(line.store).task("ODD-1", track="scenic")
+    line.store.dispose()
+    (stray,) = orch.fact("check")["strays"]
+    assert (stray["work_item_id"], stray["track"]) == ("ODD-1", "scenic")
+    assert "ODD-1 cannot go on: “scenic” is no track of app" in orch.told("check")
+    (orch.folder / "orch.toml").write_text(
+        '[repos.app]\nurl = "/srv/git/app.git"\n[repos.app.tracks]\nscenic = ["analysis"]\n'
+    )
+    assert orch.fact("check")["strays"] == []
+
+
+def test_check_needs_no_database_and_makes_none(bare_orch: CommandLine) -> None:
+    assert "not known: There is no database yet." in bare_orch.told("check")
+    assert not (bare_orch.folder / ".orch").exists()
 
 
 def test_repos_are_added_and_listed(orch: CommandLine) -> None:

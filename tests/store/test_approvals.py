@@ -10,6 +10,7 @@ from orch import controls, preview
 from orch.controls import Order
 from orch.errors import BadInput, IllegalTransition
 from orch.ports import AgentResult
+from orch.repo_settings import RepoSettings
 from orch.store import answers
 from tests.factories import Rig, ScriptedRunner, dump
 
@@ -81,6 +82,29 @@ def test_a_task_on_a_track_nobody_declares_keeps_waiting(rig: Rig) -> None:
     with pytest.raises(IllegalTransition, match="the track scenic, which nobody declares"):
         rig.order("approve", A)
     assert dump(rig.store) == before
+
+
+def test_a_repos_own_track_says_where_its_tasks_go_and_come_back_to(rig: Rig) -> None:
+    own = {"straight": ("analysis", "review", "deploy")}
+    rig.repos = {"app": RepoSettings(url="/srv/git/app.git", tracks=own)}
+    asked_approval(rig, track="straight")
+    rig.order("approve", A)
+    assert (rig.row(A)["stage"], rig.job(A)["agent"]) == ("review", "reviewer")
+    rig.task("A-9", "review", job="succeeded", track="straight")
+    nine = rig.row_id("A-9")
+    rig.store.write(lambda conn: answers.ask_approval(conn, nine, rig.clock(), "review"))
+    rig.order("reject", "A-9", "again")
+    assert rig.row("A-9")["stage"] == "review"  # its track does not come by development
+
+
+def test_what_an_approval_is_asked_for_is_shown(rig: Rig) -> None:
+    rig.task(A, "development", job="succeeded")
+    task_id, why = rig.row_id(A), "the change touches protected paths: CLAUDE.md"
+    rig.store.write(
+        lambda conn: answers.ask_approval(conn, task_id, rig.clock(), "development", why)
+    )
+    assert rig.why(A)["sentence"] == f"{A} is parked: {why}."
+    assert "orch approve" in rig.why(A)["blockers"][0]["clear_with"]
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])

@@ -198,3 +198,16 @@ def test_lifting_rings_the_dispatcher_which_then_finds_the_work(rig: Rig) -> Non
     rig.order("unfreeze", "app")
     assert rig.queue.kick_waits
     assert len(dispatcher.tick(rig.line).claimed) == 1
+
+
+def test_a_freeze_in_force_can_still_let_the_fix_through(rig: Rig) -> None:
+    rig.task(A)
+    rig.order("freeze", "app", "DEGRADED")
+    fix = rig.task(B)
+    rig.order("promote", B)
+    assert rig.order("freeze", "app", "the fix", allow=B)["changed"]
+    assert rig.reasons() == {B: None, A: "freeze"}
+    assert not rig.order("freeze", "app", "the fix", allow=B)["changed"]
+    (event,) = rig.events("repo.let_through")
+    assert (event["task_id"], event["reason"]) == (fix, "the fix")
+    assert rig.lanes()["app"]["frozen_reason"] == "DEGRADED"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orch.line import Limits
 from orch.serial_gate import Layers
 from orch.store import landings
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Connection
-from tests.factories import Rig
+from tests.factories import Rig, ScriptedRunner
 
 LEASE = 60.0
 ONE, OTHER = 11, 22
@@ -87,6 +89,20 @@ def test_only_the_holder_gives_it_back_and_once(lander: Rig) -> None:
 
 def test_an_unknown_repo_lands_nothing(lander: Rig) -> None:
     assert not do(lander, landings.take, ONE, "nobody")
+
+
+@pytest.mark.parametrize("stage", ["deploy", "review"])
+def test_the_heartbeat_of_the_job_that_lands_renews_it(
+    lander: Rig, tmp_path: Path, stage: str
+) -> None:
+    lander.limits = Limits(heartbeat=1, lease=LEASE)
+    lander.move("A-1", stage)
+    claim = lander.claimed("A-1")
+    do(lander, landings.take, claim.job_id)
+    runner = ScriptedRunner(meanwhile=lambda: lander.clock.advance(LEASE - 1))
+    lander.work(claim, tmp_path, runner)
+    lander.clock.advance(LEASE - 1)
+    assert holder(lander) == (claim.job_id if stage == "deploy" else None)
 
 
 def test_it_is_measured_with_the_databases_clock_as_well(lander: Rig) -> None:

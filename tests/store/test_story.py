@@ -116,7 +116,8 @@ def test_a_persons_words_and_the_wait_for_them_are_told(rig: Rig, tmp_path: Path
     rig.order("approve", A, "good")
     found = told(rig)
     assert [(each["kind"], each["reason"]) for each in found["said"]] == [
-        ("task.answered", "Blue."), ("task.approval_asked", ""), ("task.approved", "good"),
+        ("task.answered", "Blue."), ("task.approval_asked", "waits for approval of analysis"),
+        ("task.approved", "good"),
     ]  # fmt: skip
     assert found["spent"] == {"work": 1, "answer": 60, "approval": 90}
 

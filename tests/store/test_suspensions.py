@@ -105,6 +105,12 @@ def test_the_longest_suspension_counts_and_is_written_down_once(rig: Rig) -> Non
     }
 
 
+def test_a_limit_that_is_over_by_now_suspends_nobody(rig: Rig) -> None:
+    assert suspend(rig, seconds=-5) is False
+    assert suspend(rig, seconds=0) is False
+    assert rig.events("agent.suspended") == []
+
+
 def test_without_a_time_it_lasts_a_quarter_of_an_hour(rig: Rig) -> None:
     suspend(rig, seconds=None)
     rig.clock.advance(fleet.SUSPENSION - 1)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from orch import controls, dispatcher
+from orch import controls, dispatcher, turns
 from orch.controls import NewTask
 from orch.errors import StoreUnavailable
 from orch.line import Line
+from orch.outcomes import Decision
 from orch.ports import AgentResult, Claim
 from orch.serial_gate import Layers
 from orch.store import looks
@@ -39,6 +40,37 @@ def test_a_passed_turn_moves_the_task_and_queues_the_next_agent(rig: Rig, tmp_pa
     assert (moved["from_state"], moved["to_state"]) == ("analysis", "architecture")
     (ended,) = rig.events("job.succeeded")
     assert (ended["job_id"], ended["data"]["verdict"]) == (done, "pass")
+
+
+def passed_for_a_person(rig: Rig, turn: turns.Turn) -> None:
+    """The agent passed, and its stage needs an approval."""
+    result = AgentResult("exited", 0, "pass", summary="done")
+    decision = Decision("succeed", "approve", verdict="pass", reason="waits for approval of it")
+    assert turns.settle(rig.line, turn, turns.Outcome(result, decision), None).written
+
+
+def test_a_stage_that_needs_approval_parks_its_task_until_it_has_it(rig: Rig) -> None:
+    rig.task(A)
+    rig.task(B)
+    turn = turns.begin(rig.line, rig.claimed(A), "w")
+    assert turn is not None
+    passed_for_a_person(rig, turn)
+    row = rig.row(A)
+    assert (row["stage"], row["approval"], row["paused_by"]) == ("analysis", "analysis", "orch")
+    assert row["paused_reason"] == "waits for approval of it"
+    assert rig.claimable() == {B}
+    rig.order("approve", A)
+    assert (rig.row(A)["stage"], rig.job(A)["agent"]) == ("architecture", "architect")
+
+
+def test_a_task_moved_while_its_agent_worked_asks_for_no_approval_and_goes_on(rig: Rig) -> None:
+    rig.task(A)
+    turn = turns.begin(rig.line, rig.claimed(A), "w")
+    assert turn is not None
+    rig.move(A, "review")
+    passed_for_a_person(rig, turn)
+    assert (rig.row(A)["approval"], rig.row(A)["paused_at"]) == (None, None)
+    assert (rig.job(A)["stage"], rig.job(A)["status"]) == ("review", "queued")
 
 
 def test_failed_attempts_wait_longer_each_and_the_third_parks(rig: Rig, tmp_path: Path) -> None:
@@ -234,3 +266,29 @@ def test_a_slot_goes_on_with_the_oldest_job_of_its_agent_wherever_it_is(
     rig.work_through(claimed.claim, tmp_path, runner, most=10)
     seen = [work.work_item_id for work in runner.seen]
     assert seen == ["OLD-1", "OLD-2", "OLD-3", "OLD-4"]
+
+
+def test_who_reached_a_limit_goes_on_with_nothing_and_loses_no_attempt(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.workers()
+    for number in (1, 2):
+        rig.task(f"LIMIT-{number}", stage="deploy")
+    (claimed,) = rig.tick().claimed
+    until = rig.clock() + timedelta(hours=1)
+    reached = AgentResult("exited", 1, failure="provider_limited", limited_until=until)
+    came_to = rig.work_through(claimed.claim, tmp_path, ScriptedRunner(reached), most=10)
+    assert came_to == ["suspend"]
+    assert (rig.job("LIMIT-1")["status"], rig.job("LIMIT-1")["attempt"]) == ("queued", 1)
+    assert rig.job("LIMIT-2")["status"] == "queued"
+    assert rig.tick().claimed == []
+    rig.clock.advance(3601)
+    rig.workers()
+    assert [each.claim.job_id for each in rig.tick().claimed] == [rig.job("LIMIT-1")["id"]]
+
+
+def test_a_turn_on_a_track_that_was_taken_away_ends_and_parks(rig: Rig, tmp_path: Path) -> None:
+    rig.task(A, "development", track="scenic")
+    assert rig.work(rig.claimed(A), tmp_path) == "park"
+    assert rig.row(A)["paused_reason"] == "it is on the track scenic, which nobody declares"
+    assert rig.last_job(A)["status"] == "succeeded"

@@ -146,6 +146,22 @@ def test_the_numbers_are_those_of_the_store(web_on_both: Web) -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+def test_the_disk_is_shown_as_it_was_last_measured(web_on_both: Web) -> None:
+    now = web_on_both.rig.clock()
+    for host, size in (("one", 10), ("two", 5)):
+        told = {"repos": {"app": {"depot": size, "workspaces": 1}}, "free": size * 100}
+        web_on_both.rig.store.write(
+            lambda conn, host=host, told=told: fleet.note_beat(conn, f"disk@{host}", now, **told)
+        )
+    text = web_on_both.client.get("/metrics").text
+    for line in (
+        'orch_disk_bytes{kind="depot",repo="app"} 15.0',
+        'orch_disk_bytes{kind="workspaces",repo="app"} 2.0',
+        'orch_disk_free_bytes{host="two"} 500.0',
+    ):
+        assert line in text
+
+
 def test_the_number_of_series_does_not_grow_with_the_line(web: Web) -> None:
     few = len(metrics(web))
     for number in range(30):

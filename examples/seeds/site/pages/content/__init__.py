@@ -1,0 +1,1 @@
+"""One module per page: its TITLE, and its body(settings)."""
