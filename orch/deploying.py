@@ -12,12 +12,13 @@ from orch.landing import Tried
 from orch.outcomes import Decision, sent_back
 from orch.place import Place, Seen, again, command, outcome, stopped
 from orch.ports import AgentResult, Cut, Tree
+from orch.qg import documents
 from orch.qg.checks import CheckContext, Landing, check_stage
 from orch.qg.commands import CommandName, CommandRun
 from orch.qg.verdict import Statement
 from orch.store import claims, freezes, landings, ledger, work
 from orch.store.recall import Past
-from orch.store.session import Connection
+from orch.store.session import Connection, lock_repos
 from orch.turns import Outcome
 
 NOTHING: Final = AgentResult("exited", 0, "pass", summary="only deploy and health were left to do")
@@ -42,7 +43,15 @@ def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
         )
         return _after_landing(place, _tried(seen, tried), tried, decision)
     finally:
-        line.store.write(lambda conn: landings.release(conn, repo, job["id"]))
+        line.store.write(lambda conn: _give_back(conn, place))
+
+
+def _give_back(conn: Connection, place: Place) -> None:
+    """Who thawed after his lease leaves the landing to his successor at the same job."""
+    repo, claim = str(place.turn.task["repo"]), place.turn.claim
+    lock_repos(conn, [repo])
+    if claims.holds(conn, claim):
+        landings.release(conn, repo, claim.job_id)
 
 
 def _tried(seen: Seen, tried: Tried) -> Seen:
@@ -75,22 +84,30 @@ def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -
     proof = tried.landing
     if proof is None:
         raise AssertionError("unreachable: who did not land has a reason")
-    place.line.store.write(lambda conn: _record(conn, place, seen, proof))
+    if not place.line.store.write(lambda conn: _record(conn, place, seen, proof)):
+        return outcome(place, seen, stopped(place, "fenced"))
     return _deployed(place, seen, proof, decision)
 
 
-def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> None:
-    """The merge, as soon as it is: whatever happens to this worker next."""
+def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> bool:
+    """The merge, as soon as it is: whatever happens to this worker next.
+
+    False, and nothing is written, when the job is another's by now: that one finds the merge.
+    """
     task = place.turn.task
+    lock_repos(conn, [task["repo"]])
+    if not claims.holds(conn, place.turn.claim):
+        return False
     shas = {"base_sha": seen.cut.base_sha, "head_sha": proof.tested_sha}
     shas |= {"tested_sha": proof.tested_sha, "merge_sha": proof.merge_sha}
     work.note_turn(conn, task["id"], shas, {})
     told = {"task_id": task["id"], "job_id": place.turn.job["id"], "repo": task["repo"]}
     ledger.record(conn, place.line.now(), "task.landed", **told, data=shas)
+    return True
 
 
 def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> Outcome:
-    """Deploy and health on what has landed; red freezes the repo, for everybody's sake."""
+    """Deploy and health on what has landed."""
     wanted: tuple[CommandName, ...] = ("deploy", "health")
     for name in wanted:
         if name in place.plan.commands:
@@ -100,6 +117,11 @@ def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> O
                 return outcome(place, seen, stopped(place, done.stopped))
             if not done.passed:
                 break
+    return _concluded(place, seen, decision)
+
+
+def _concluded(place: Place, seen: Seen, decision: Decision) -> Outcome:
+    """What the checks make of what has landed; red freezes the repo, for everybody's sake."""
     seen = replace(seen, checked=check_stage(context_of(place, seen)))
     refused = next((each for each in seen.checked if not each.passed), None)
     if refused is None:
@@ -122,14 +144,49 @@ def _freeze(conn: Connection, place: Place, why: str) -> None:
         ledger.record(conn, now, "repo.degraded", **told)
 
 
-def deploy_again(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome:
-    """A task that has landed before: only deploy and health are left, and no agent for them."""
-    task = place.turn.task
-    contains = place.shop.forge.contains(place.plan.remote, task["tested_sha"])
-    proof = Landing(task["tested_sha"], task["merge_sha"], contains)
-    tree = replace(tree, head_sha=task["tested_sha"])
-    seen = Seen(cut, NOTHING, tree, _tests_of(past, task["tested_sha"]), landing=proof)
-    return _deployed(place, seen, proof, Decision("succeed", "advance", verdict="pass"))
+def landed_before(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome | None:
+    """What is left to do, without an agent, for work that has landed; None if it has not.
+
+    Where nobody wrote the landing down, the default branch tells of it: a worker may have died
+    between the merge and the note.
+    """
+    task, contains = place.turn.task, place.shop.forge.contains
+    noted = bool(task["merge_sha"])
+    if not noted and not _landing_was_begun(place, cut, tree):
+        return None
+    sha = str(task["tested_sha"] if noted else tree.head_sha)
+    if not noted and not contains(place.plan.remote, sha):
+        return None
+    seen = Seen(cut, NOTHING, replace(tree, head_sha=sha), _tests_of(past, sha))
+    if not seen.runs and tree.head_sha == sha and not tree.dirty:
+        # What an earlier worker saw of the tests was lost with it.
+        seen = replace(seen, runs=(command(place, cut, "test", sha),))
+        if seen.runs[0].stopped:
+            return outcome(place, seen, stopped(place, seen.runs[0].stopped))
+    if noted:
+        proof = Landing(sha, task["merge_sha"], contains(place.plan.remote, sha))
+    else:
+        found = place.shop.forge.land(cut, sha, cut.base_sha, str(task["title"]))
+        proof = Landing(found.tested_sha, found.merge_sha, contains(place.plan.remote, sha))
+    return _rest(place, replace(seen, landing=proof), noted)
+
+
+def _landing_was_begun(place: Place, cut: Cut, tree: Tree) -> bool:
+    """Whether the stage's agent had delivered: only then can a landing of orch's have followed."""
+    item = str(place.turn.task["work_item_id"])
+    there = tree.head_sha != cut.base_sha and not tree.dirty
+    return there and not documents.problems(cut.path, item, place.stage)
+
+
+def _rest(place: Place, seen: Seen, noted: bool) -> Outcome:
+    proof, decision = seen.landing, Decision("succeed", "advance", verdict="pass")
+    if proof is None:
+        raise AssertionError("unreachable: what has landed has its proof")
+    if not noted and not place.line.store.write(lambda conn: _record(conn, place, seen, proof)):
+        return outcome(place, seen, stopped(place, "fenced"))
+    if seen.runs and not any(run.passed for run in seen.runs):
+        return _concluded(place, seen, decision)  # red on main: nothing of it is deployed
+    return _deployed(place, seen, proof, decision)
 
 
 def _tests_of(past: Past, sha: str) -> tuple[CommandRun, ...]:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from orch import names, ports, stages
-from orch.deploying import context_of, deploy_again, land_and_deploy
+from orch.deploying import context_of, land_and_deploy, landed_before
 from orch.errors import GitError, GitFenced, GitMissing, GitMoved, GitRefused
 from orch.outcomes import Decision, decide, failed, sent_back
 from orch.place import Place, Seen, again, command, decided, outcome, stopped
@@ -62,8 +62,9 @@ def _run(place: Place) -> Outcome:
     past = place.line.store.read(partial(recall.past_of, task_id=task["id"]))
     cut = _cut(place, past)
     before = place.shop.workspaces.inspect(cut)
-    if place.stage == "deploy" and task["merge_sha"]:
-        return deploy_again(place, cut, before, past)
+    landed = landed_before(place, cut, before, past) if place.stage == "deploy" else None
+    if landed is not None:
+        return landed
     asked = _asked(place, cut, past)
     result = place.run_agent(asked)
     decision = decided(place, result)

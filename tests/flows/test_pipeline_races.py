@@ -13,7 +13,7 @@ from orch.landing import ROUNDS
 from orch.ports import AgentResult, AgentWork, Claim, Cut, Landed
 from orch.qg.commands import CommandName
 from orch.serial_gate import Layers
-from orch.store import claims, landings
+from orch.store import landings
 from tests.flows.pipeline_bench import Pipeline
 from tests.git_bench import commit, git
 
@@ -88,9 +88,8 @@ def test_what_an_agent_left_that_was_lost_with_its_worker_is_no_ground_to_build_
     assert "its worker was lost" in pipeline.team.prompts("development")[-1]
 
 
-def test_a_merge_whose_worker_died_before_writing_it_down_is_written_down_once(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def dies_after_its_merge(pipeline: Pipeline) -> list[str]:
+    """Let the worker of A die between the merge and the note of it; the merge and what it took."""
     pipeline.rig.task(A, stage="deploy", track="docs")
     real = pipeline.forge.land
 
@@ -98,18 +97,34 @@ def test_a_merge_whose_worker_died_before_writing_it_down_is_written_down_once(
         real(cut, tested, base, title)
         raise DiedError
 
-    monkeypatch.setattr(pipeline.forge, "land", land)
-    with pytest.raises(DiedError):
-        pipeline.turn(A)
-    monkeypatch.undo()
-    tip, tested = git(pipeline.bare, "rev-parse", "main", "main^2").splitlines()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline.forge, "land", land)
+        with pytest.raises(DiedError):
+            pipeline.turn(A)
     lose(pipeline)
+    assert pipeline.rig.row(A)["merge_sha"] is None
+    return git(pipeline.bare, "rev-parse", "main", "main^2").splitlines()
+
+
+def test_a_merge_whose_worker_died_before_writing_it_down_is_written_down_once(
+    pipeline: Pipeline,
+) -> None:
+    tip, tested = dies_after_its_merge(pipeline)
     assert pipeline.turn(A) == "advance"
     row = pipeline.rig.row(A)
     assert (git(pipeline.bare, "rev-parse", "main"), len(pipeline.main())) == (tip, 2)
     assert (row["stage"], row["merge_sha"], row["tested_sha"]) == ("done", tip, tested)
     assert len(pipeline.rig.events("task.landed")) == 1
     assert len(pipeline.team.seen) == 1  # there was nothing left for an agent to do
+
+
+def test_a_merge_that_was_found_is_tested_before_it_is_deployed(pipeline: Pipeline) -> None:
+    tip, _ = dies_after_its_merge(pipeline)
+    pipeline.commands.let("test", 1, "FAIL: test_of_the_merge\n")
+    assert pipeline.turn(A) == "park"
+    assert pipeline.rig.row(A)["merge_sha"] == tip
+    assert [freeze["source"] for freeze in pipeline.rig.freezes()] == [A]
+    assert "deploy" not in [asked.command.name for asked in pipeline.commands.asked]
 
 
 def test_a_worker_that_dies_in_the_deploy_leaves_deploy_and_health_to_the_next(
@@ -257,12 +272,17 @@ def test_with_the_gate_off_a_task_waits_while_another_of_its_repo_lands(
     pipeline.rig.layers = Layers(serial_gate_enabled=False)
     for item in (A, B):
         pipeline.rig.task(item, stage="deploy", track="docs")
-    claim = {item: pipeline.rig.line for item in (A, B)}
-    assert len(claim) == 2
-    meanwhile(pipeline, "test", lambda: came_to.append(pipeline.turn(B)))
+
+    def lands_too() -> None:  # its job was claimed together with the other's
+        job = pipeline.rig.job(B)
+        claim = Claim(job["id"], job["claim_token"], job["agent"])
+        came_to.append(worker.work_on(pipeline.rig.line, pipeline.bench, claim))
+
+    meanwhile(pipeline, "test", lands_too)
     assert pipeline.turn(A) == "advance"
     assert came_to == ["release"]
     assert pipeline.rig.job(B)["attempt"] == 1
+    pipeline.rig.clock.advance(60)
     assert pipeline.turn(B) == "advance"
     assert pipeline.rig.row(B)["base_sha"] == pipeline.rig.row(A)["merge_sha"]
 
@@ -277,6 +297,7 @@ def test_a_main_that_never_rests_sends_the_task_back_to_its_place_uncounted(
     job = pipeline.rig.job(A)
     assert (job["status"], job["attempt"]) == ("queued", 1)
     assert not any(A in subject for subject in pipeline.main())
+    pipeline.rig.clock.advance(60)
     assert pipeline.turn(A) == "advance"
 
 
