@@ -20,7 +20,6 @@ from orch.ports import (
     Remote,
     RepoCommand,
     Watch,
-    Workspaces,
 )
 from orch.prompting import load_prompts
 from orch.qg.commands import COMMANDS
@@ -117,9 +116,9 @@ class Pipeline:
         commands = {agent: AgentCommand(agent, ("true",)) for agent in stages.AGENTS}
         self.bench = worker.Bench("w", self.team, commands, data, self.shop)
 
-    def use(self, workspaces: Workspaces) -> None:
-        """Work with these workspaces from now on."""
-        self.shop = replace(self.shop, workspaces=workspaces)
+    def use(self, **tools: Any) -> None:
+        """Work with these tools of the workshop from now on."""
+        self.shop = replace(self.shop, **tools)
         self.bench = replace(self.bench, workshop=self.shop)
 
     def turn(self, item: str) -> str:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from orch.adapters.agent_command import CommandRunner
 from orch.adapters.git.command import Access, GitCommand
 from orch.adapters.git.workspaces import GitWorkspaces
+from orch.adapters.repo_command import SupervisedCommands
 from orch.ports import AgentResult, AgentWork
 from tests.flows.pipeline_bench import Pipeline
 from tests.git_bench import PATH, commit, git
 
 A, B = "A-1", "B-2"
 TOPIC = f"feature/{A}"
-PASS = AgentResult("exited", 0, "pass")
+PASS = AgentResult("exited", 0, "pass", summary="all is well")
 LARGE = 200_000_000
 
 
@@ -237,12 +239,22 @@ def test_a_full_disk_is_the_reason_and_the_task_goes_on_when_there_is_room(
     small = pipeline.bare.with_name("small-git")
     small.write_text('#!/bin/sh\nulimit -f 1000\nexec git "$@"\n')
     small.chmod(0o755)
-    roomy = pipeline.bench.workshop
-    tight = GitWorkspaces(GitCommand(Access(path=PATH), str(small)), pipeline.data)
-    pipeline.use(tight)
+    roomy = pipeline.shop.workspaces
+    command = GitCommand(Access(path=PATH), str(small))
+    pipeline.use(workspaces=GitWorkspaces(command, pipeline.data))
     assert pipeline.turn(A) == "retry"
     assert "disk is full" in pipeline.rig.last_job(A)["summary"]
     pipeline.rig.clock.advance(60)
-    assert roomy is not None
-    pipeline.use(roomy.workspaces)
+    pipeline.use(workspaces=roomy)
     assert pipeline.turn(A) == "advance"
+
+
+def test_a_command_without_room_for_its_folder_is_a_failed_attempt(pipeline: Pipeline) -> None:
+    base = {"PATH": PATH}
+    pipeline.use(commands=SupervisedCommands(CommandRunner(base), base))
+    (pipeline.data / "jobs").write_text("a file, and so no folder can be made in it\n")
+    pipeline.rig.task(A, stage="development", track="docs")
+    assert pipeline.turn(A) == "retry"
+    job = pipeline.rig.last_job(A)
+    assert "could not be run" in job["summary"]
+    assert "folders of the run cannot be made" in job["report"]["runs"][0]["detail"]
