@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from orch.adapters.agent_command import CommandRunner
 from orch.adapters.git.command import Access, GitCommand
 from orch.adapters.git.workspaces import GitWorkspaces
 from orch.adapters.repo_command import SupervisedCommands
-from orch.ports import AgentResult, AgentWork
-from tests.flows.pipeline_bench import Pipeline
+from orch.ports import AgentResult, AgentWork, RepoCommand
+from tests.flows.pipeline_bench import REPO, Pipeline
 from tests.git_bench import PATH, commit, git
 
 A, B = "A-1", "B-2"
@@ -251,7 +252,8 @@ def test_a_full_disk_is_the_reason_and_the_task_goes_on_when_there_is_room(
 
 def test_a_command_without_room_for_its_folder_is_a_failed_attempt(pipeline: Pipeline) -> None:
     base = {"PATH": PATH}
-    pipeline.use(commands=SupervisedCommands(CommandRunner(base), base))
+    plan = replace(pipeline.shop.plans[REPO], commands={"test": RepoCommand("test", ("true",))})
+    pipeline.use(commands=SupervisedCommands(CommandRunner(base), base), plans={REPO: plan})
     (pipeline.data / "jobs").write_text("a file, and so no folder can be made in it\n")
     pipeline.rig.task(A, stage="development", track="docs")
     assert pipeline.turn(A) == "retry"
