@@ -205,10 +205,17 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
 
 
 def _summary(end: _End) -> str:
-    """What the next prompt and the pages tell of the turn. Of a failed one that is why it failed:
-    an agent that thinks well of its work does not know what orch found."""
-    said, reason = end.outcome.result.summary, end.decision.reason
-    return (reason or said) if end.decision.event == "fail" else (said or reason)
+    """What the next prompt and the pages tell of the turn.
+
+    Of a failed one that is why it failed: an agent that thinks well of its work does not know what
+    orch found. Of one that asked, the question too: the answer comes beside it.
+    """
+    result, reason = end.outcome.result, end.decision.reason
+    if end.decision.event == "fail":
+        return reason or result.summary
+    asked = result.question if end.decision.verdict == "needs_input" else ""
+    said = [result.summary, "" if asked in result.summary else asked]
+    return "\n".join(filter(None, said)) or reason
 
 
 def _given_back(conn: Connection, line: Line, end: _End) -> bool:

@@ -260,3 +260,19 @@ def test_a_command_without_room_for_its_folder_is_a_failed_attempt(pipeline: Pip
     job = pipeline.rig.last_job(A)
     assert "could not be run" in job["summary"]
     assert "folders of the run cannot be made" in job["report"]["runs"][0]["detail"]
+
+
+# --- what the next turn is told
+
+
+def test_a_question_stands_beside_its_answer_whatever_else_the_agent_said(
+    pipeline: Pipeline,
+) -> None:
+    asks = AgentResult("exited", 0, "needs_input", summary="Two ways.", question="Which colour?")
+    pipeline.team.acts["development"] = [lambda _: asks]
+    pipeline.rig.task(A, stage="development", track="docs")
+    assert pipeline.turn(A) == "park"
+    pipeline.rig.order("answer", A, "The red one.")
+    pipeline.turn(A)
+    prompt = pipeline.team.seen[-1].prompt
+    assert all(words in prompt for words in ("Two ways.", "Which colour?", "The red one."))
