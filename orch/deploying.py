@@ -23,7 +23,7 @@ from orch.qg.commands import CommandName, CommandRun
 from orch.qg.verdict import Statement
 from orch.store import claims, freezes, landings, ledger, work
 from orch.store.recall import Past
-from orch.store.session import Connection
+from orch.store.session import Connection, lock_repos
 from orch.turns import Outcome
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ def _alone(place: Place, seen: Seen, act: Callable[[], Outcome]) -> Outcome:
     try:
         return act()
     finally:
-        _let_go(line, repo, job["id"])
+        _let_go(place)
 
 
 def _waits(line: Line) -> Decision:
@@ -81,11 +81,19 @@ def held_up(place: Place, cut: Cut, tree: Tree) -> Outcome | None:
     return outcome(place, Seen(cut, NOTHING, tree), _waits(line))
 
 
-def _let_go(line: Line, repo: str, job_id: int) -> None:
+def _let_go(place: Place) -> None:
+    repo, claim = str(place.turn.job["repo"]), place.turn.claim
+
+    def give_back(conn: Connection) -> None:
+        lock_repos(conn, [repo])
+        # Who thawed after his lease leaves the landing to his successor at the same job.
+        if claims.holds(conn, claim):
+            landings.release(conn, repo, claim.job_id)
+
     try:
-        line.store.write(lambda conn: landings.release(conn, repo, job_id))
+        place.line.store.write(give_back)
     except StoreUnavailable as error:  # it runs out by itself; what was done must not be lost
-        log.warning("landing.not_released", repo=repo, job_id=job_id, error=error.message)
+        log.warning("landing.not_released", repo=repo, job_id=claim.job_id, error=error.message)
 
 
 def _back(failure: Failure, place: Place, reason: str, verdict: str | None = None) -> Decision:
@@ -123,13 +131,22 @@ def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -
     proof = tried.landing
     if proof is None:
         raise AssertionError("unreachable: who did not land has a reason")
-    place.line.store.write(lambda conn: _record(conn, place, seen, proof))
+    return _recorded(place, seen, proof, decision)
+
+
+def _recorded(place: Place, seen: Seen, proof: Landing, decision: Decision) -> Outcome:
+    """Write the merge down, as soon as it is; then deploy it."""
+    if not place.line.store.write(lambda conn: _record(conn, place, seen, proof)):
+        return outcome(place, seen, stopped(place, "fenced"))
     return _deployed(place, seen, proof, decision)
 
 
-def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> None:
-    """The merge, as soon as it is: whatever happens to this worker next."""
+def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> bool:
+    """False, and nothing is written, when the job is another's by now: that one finds the merge."""
     task = place.turn.task
+    lock_repos(conn, [task["repo"]])
+    if not claims.holds(conn, place.turn.claim):
+        return False
     shas = {"base_sha": seen.cut.base_sha, "head_sha": proof.tested_sha}
     shas |= {"tested_sha": proof.tested_sha, "merge_sha": proof.merge_sha}
     work.note_turn(conn, task["id"], shas, {})
@@ -137,6 +154,7 @@ def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> None:
     # The run that let it land is not in the report of a job whose worker dies now.
     tested = [asdict(run) | {"tail": ""} for run in seen.runs if run.name == "test"]
     ledger.record(conn, place.line.now(), "task.landed", **told, data=shas | {"test": tested[-1]})
+    return True
 
 
 def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> Outcome:
@@ -204,9 +222,7 @@ def _taken_down(place: Place, seen: Seen, decision: Decision) -> Outcome:
     with place.kept():
         landed = place.shop.forge.land(seen.cut, head, seen.cut.base_sha, title)
     proof = Landing(landed.tested_sha, landed.merge_sha, contains=True)
-    seen = replace(seen, runs=(tested,), landing=proof)
-    place.line.store.write(lambda conn: _record(conn, place, seen, proof))
-    return _deployed(place, seen, proof, decision)
+    return _recorded(place, replace(seen, runs=(tested,), landing=proof), proof, decision)
 
 
 def _test_of(past: Past, sha: str) -> tuple[CommandRun, ...]:

@@ -87,7 +87,6 @@ def command(place: Place, cut: Cut, name: CommandName, head_sha: str) -> Command
         return CommandRun(name, (), None, 0, "", head_sha, detail=detail)
     number = len(list(place.rundir.glob("command-*"))) + 1
     rundir = place.rundir / f"command-{number}-{name}"
-    rundir.mkdir(parents=True, exist_ok=True)
     asked = RepoWork(
         known, cut.remote.repo, cut.work_item, head_sha, cut.path, rundir, place.asked.silence
     )

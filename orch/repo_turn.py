@@ -14,7 +14,7 @@ import structlog
 
 from orch import ports, stages
 from orch.deploying import already_landed, context_of, held_up, land_and_deploy
-from orch.errors import BadInput, GitError, GitFenced, GitRefused
+from orch.errors import BadInput, GitError, GitFenced, GitMissing, GitMoved, GitRefused
 from orch.outcomes import Decision, decide, failed, sent_back
 from orch.place import Place, Seen, again, command, decided, evidence_of, listed, outcome, stopped
 from orch.ports import AgentResult, AgentWork, Cut, Tree
@@ -46,6 +46,9 @@ def run(place: Place) -> Outcome:
         return Outcome(result, Decision("fail", "park", "spawn_failed", reason=error.message))
     except GitError as error:
         result = AgentResult("spawn_failed", detail=error.message)
+        if isinstance(error, (GitMissing, GitMoved)) and "branch" in error.facts:
+            # Somebody moved or deleted the task's branch: no attempt of an agent mends that.
+            return Outcome(result, Decision("fail", "park", "conflict", reason=error.message))
         again = failed("spawn_failed", error.message, place.turn.job["attempt"], place.line.limits)
         return Outcome(result, again)
 

@@ -47,8 +47,7 @@ def _with_past(stage: str, facts: PromptFacts, past: Past) -> PromptFacts:
     if past.said is not None and past.said["kind"] == "task.rejected":
         facts = replace(facts, note=past.said["reason"])
     elif past.said is not None and last is not None:
-        question = last["report"].get("question") or last["summary"]
-        facts = replace(facts, question=question, answer=past.said["reason"])
+        facts = replace(facts, question=last["summary"], answer=past.said["reason"])
     return facts
 
 

@@ -203,7 +203,7 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
         reason=decision.reason,
         failure=decision.failure,
         verdict=decision.verdict,
-        summary=result.summary,
+        summary=_summary(end),
         exit_code=result.exit_code,
         usage=result.usage,
         log_path=None if result.log_path is None else str(result.log_path),
@@ -214,6 +214,20 @@ def _settle(conn: Connection, line: Line, end: _End, mark: bool) -> tuple[Settle
     work.note_turn(conn, end.turn.task["id"], end.outcome.shas, result.usage)
     _go_on(conn, line, end, elsewhere=move is not None and not finished.moved)
     return Settled(True), finished.others
+
+
+def _summary(end: _End) -> str:
+    """What the next prompt and the pages tell of the turn.
+
+    Of a failed one that is why it failed: an agent that thinks well of its work does not know what
+    orch found. Of one that asked, the question too: the answer comes beside it.
+    """
+    result, reason = end.outcome.result, end.decision.reason
+    if end.decision.event == "fail":
+        return reason or result.summary
+    asked = result.question if end.decision.verdict == "needs_input" else ""
+    said = [result.summary, "" if asked in result.summary else asked]
+    return "\n".join(filter(None, said)) or reason
 
 
 def _given_back(conn: Connection, line: Line, end: _End) -> bool:

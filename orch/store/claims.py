@@ -149,6 +149,12 @@ def stands(conn: Connection, gate: Gate, claim: Claim, now: Moment) -> bool:
     return conn.scalar(ours.where(*standing.values())) is not None
 
 
+def holds(conn: Connection, claim: Claim) -> bool:
+    """Whether a started job is still held under this claim, whatever the gate says by now."""
+    ours = select(jobs.c.id).where(*_held(claim), jobs.c.status == "running")
+    return conn.scalar(ours) is not None
+
+
 def heartbeat(
     conn: Connection, claim: Claim, now: Moment, *, lease: float = 60
 ) -> tuple[bool, str | None]:

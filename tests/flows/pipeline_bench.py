@@ -13,7 +13,14 @@ from orch.adapters.git.command import Access, GitCommand
 from orch.adapters.git.forge import PlainForge
 from orch.adapters.git.workspaces import GitWorkspaces
 from orch.adapters.memory_commands import MemoryCommands
-from orch.ports import AgentCommand, AgentResult, AgentWork, Remote, RepoCommand, Watch
+from orch.ports import (
+    AgentCommand,
+    AgentResult,
+    AgentWork,
+    Remote,
+    RepoCommand,
+    Watch,
+)
 from orch.prompting import load_prompts
 from orch.qg.commands import COMMANDS
 from orch.workshop import Plan, Workshop
@@ -96,7 +103,7 @@ class Pipeline:
         command = GitCommand(Access(path=PATH))
         known = {name: RepoCommand(name, ("run", name)) for name in COMMANDS}  # type: ignore[arg-type]
         plan = Plan(Remote(REPO, str(self.bare)), load_prompts(), known)
-        data = folder / "data"
+        self.data = data = folder / "data"
         keys = (f"{number:032x}" for number in count(1))
         self.forge = PlainForge(command, data)
         self.shop = Workshop(
@@ -108,6 +115,11 @@ class Pipeline:
         )
         commands = {agent: AgentCommand(agent, ("true",)) for agent in stages.AGENTS}
         self.bench = worker.Bench("w", self.team, commands, data, self.shop)
+
+    def use(self, **tools: Any) -> None:
+        """Work with these tools of the workshop from now on."""
+        self.shop = replace(self.shop, **tools)
+        self.bench = replace(self.bench, workshop=self.shop)
 
     def turn(self, item: str) -> str:
         """Let the gate choose in the repo and the worker do the item's job; what it came to."""
@@ -128,6 +140,10 @@ class Pipeline:
         sha = commit(self.person, files, "A colleague's work")
         git(self.person, "push", "-q", "origin", "HEAD:main")
         return sha
+
+    def at(self, branch: str) -> str:
+        """Where a branch of the remote is; empty when there is none."""
+        return git(self.bare, "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
 
     def main(self) -> list[str]:
         """The subjects on main, newest first, merges only counted once."""
