@@ -23,7 +23,7 @@ from orch.qg.commands import CommandName, CommandRun
 from orch.qg.verdict import Statement
 from orch.store import claims, freezes, landings, ledger, work
 from orch.store.recall import Past
-from orch.store.session import Connection
+from orch.store.session import Connection, lock_repos
 from orch.turns import Outcome
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ def _alone(place: Place, seen: Seen, act: Callable[[], Outcome]) -> Outcome:
     try:
         return act()
     finally:
-        _let_go(line, repo, job["id"])
+        _let_go(place, repo)
 
 
 def _waits(line: Line) -> Decision:
@@ -81,11 +81,18 @@ def held_up(place: Place, cut: Cut, tree: Tree) -> Outcome | None:
     return outcome(place, Seen(cut, NOTHING, tree), _waits(line))
 
 
-def _let_go(line: Line, repo: str, job_id: int) -> None:
+def _let_go(place: Place, repo: str) -> None:
+    claim = place.turn.claim
+
+    def release(conn: Connection) -> None:
+        lock_repos(conn, [repo])
+        if claims.is_held(conn, claim):  # else the same job is somebody else's, who may land
+            landings.release(conn, repo, claim.job_id)
+
     try:
-        line.store.write(lambda conn: landings.release(conn, repo, job_id))
+        place.line.store.write(release)
     except StoreUnavailable as error:  # it runs out by itself; what was done must not be lost
-        log.warning("landing.not_released", repo=repo, job_id=job_id, error=error.message)
+        log.warning("landing.not_released", repo=repo, job_id=claim.job_id, error=error.message)
 
 
 def _back(failure: Failure, place: Place, reason: str, verdict: str | None = None) -> Decision:

@@ -140,6 +140,11 @@ def _cancel(conn: Connection, claim: Claim, now: Moment) -> RowMapping | None:
     return job
 
 
+def is_held(conn: Connection, claim: Claim) -> bool:
+    """Whether the job still is this claim's, and not a later one's."""
+    return conn.scalar(select(jobs.c.id).where(*_held(claim))) is not None
+
+
 def stands(conn: Connection, gate: Gate, claim: Claim, now: Moment) -> bool:
     """Whether a started job may go on to what cannot be taken back: it is still held, nobody asked
     it to stop, and the standing clauses hold."""
