@@ -9,15 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from orch.jobs import Failure
 from orch.qg.commands import CommandName, CommandRun
 from orch.qg.verdict import OwnDocument
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A job taken for one agent under a token. The message on the queue carries nothing else."""
 
     job_id: int

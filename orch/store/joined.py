@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Text, bindparam, func, select, type_coerce
+from sqlalchemy import Connection, CursorResult, Dialect, Text, bindparam, func, select, type_coerce
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter
@@ -43,10 +43,14 @@ class Joined:
 
     def run(self, conn: Connection, bound: Mapping[str, Any]) -> Sequence[RowMapping]:
         """Carry out all parts; the rows of the answer."""
+        return self.result(conn, bound).mappings().all()
+
+    def result(self, conn: Connection, bound: Mapping[str, Any]) -> CursorResult[Any]:
+        """As `run`, for those who read so many rows that reading them by name would show."""
         if conn.dialect.name == "sqlite":
             return self._one_by_one(conn, dict(bound))
         text, values = self._at_once(conn.dialect)(bound)
-        return conn.exec_driver_sql(text, values).mappings().all()
+        return conn.exec_driver_sql(text, values)
 
     @cached_property
     def _whole(self) -> Any:
@@ -71,13 +75,13 @@ class Joined:
             known[name] = _given(name, columns) if columns else None
         return steps
 
-    def _one_by_one(self, conn: Connection, bound: dict[str, Any]) -> Sequence[RowMapping]:
-        rows: Sequence[RowMapping] = []
-        for name, statement, parameters, returns in self._steps:
+    def _one_by_one(self, conn: Connection, bound: dict[str, Any]) -> CursorResult[Any]:
+        *steps, (_, answer, wanted, _) = self._steps
+        for name, statement, parameters, returns in steps:
             result = conn.execute(statement, {key: bound[key] for key in parameters})
-            rows = result.mappings().all() if returns else []
-            bound[_of(name)] = json.dumps([dict(row) for row in rows]) if name else ""
-        return rows
+            if returns:
+                bound[_of(name)] = json.dumps([dict(row) for row in result.mappings()])
+        return conn.execute(answer, {key: bound[key] for key in wanted})
 
 
 class _Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
@@ -275,8 +275,18 @@ class _Values(TypeDecorator[Any]):
             return dialect.type_descriptor(Text())
         return dialect.type_descriptor(postgresql.ARRAY(self.item))
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return json.dumps(list(value)) if dialect.name == "sqlite" else list(value)
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """As text on both: the driver would look at each value of a list for its own type."""
+        return _as_json if dialect.name == "sqlite" else _as_array
+
+
+def _as_json(values: Iterable[Any]) -> str:
+    return json.dumps(list(values))
+
+
+def _as_array(values: Iterable[Any]) -> str:
+    quoted = (str(each).replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return '{"' + '","'.join(quoted) + '"}' if values else "{}"
 
 
 class _OneOf(FunctionElement[bool]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from tests.store.gate_model import (
@@ -261,7 +262,10 @@ class Model(Work):
     def freeze(self, pattern: str, allow: int | None, expires: datetime | None) -> bool:
         held = self.freezes.get(pattern)
         if held is not None and self.in_force(held):
-            return False
+            if allow in (None, held.allow):
+                return False
+            self.freezes[pattern] = replace(held, allow=allow)
+            return True
         self.freezes[pattern] = Freeze(pattern, allow, expires)
         return True
 
