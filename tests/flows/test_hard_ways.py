@@ -289,3 +289,20 @@ def test_no_agent_is_asked_while_another_task_of_the_repo_lands(pipeline: Pipeli
     assert len(pipeline.team.seen) == asked
     rig.clock.advance(61)
     assert pipeline.turn(A) == "advance"
+
+
+def test_a_worker_that_was_replaced_leaves_the_landing_to_its_successor(pipeline: Pipeline) -> None:
+    pipeline.until(A, "deploy")
+    rig, real = pipeline.rig, pipeline.commands.run
+
+    def slow(*given: Any) -> Any:
+        rig.clock.advance(120)
+        dispatcher.tick(rig.line)
+        job = rig.started(A).job_id
+        assert rig.store.write(lambda conn: landings.take(conn, "app", job, rig.clock(), 60))
+        return real(*given)
+
+    pipeline.commands.run = slow  # type: ignore[method-assign]
+    assert pipeline.turn(A) == "stale"
+    holder = rig.store.read(lambda conn: landings.holder(conn, "app", rig.clock()))
+    assert (holder, len(pipeline.main())) == (rig.job(A)["id"], 1)
