@@ -149,7 +149,10 @@ class Controls(Work):
             named = list(dict.fromkeys(entry["clause"] for entry in row["blockers"]))
             assert named == failing or not self.model.contends(each)
         answer = mirror.why(self.line, task.item)
-        assert answer["reason"] == waiting.get(task.id, {"reason": None})["reason"]
+        parked = task.paused is not None and not (task.over or task.queued or task.live)
+        assert (answer["state"] == "parked") == parked
+        without = {"reason": "paused" if parked else None}
+        assert answer["reason"] == waiting.get(task.id, without)["reason"]
 
     def hold(self, agent: str) -> str | None:
         if not self.model.workers_live(agent):
