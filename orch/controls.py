@@ -61,7 +61,7 @@ def _written(line: Line, run: Callable[[Connection, Line], dict[str, Any]]) -> d
     def attempt(gate: Gate) -> dict[str, Any]:
         return line.store.write(lambda conn: run(conn, replace(line, gate=gate)))
 
-    answer = evaluated(line.store, line.gate, line.now(), attempt)
+    answer = evaluated(line, attempt)
     line.opened(line)
     return answer
 

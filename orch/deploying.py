@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from orch import landing, stages
 from orch.errors import StoreUnavailable
-from orch.gate_fallback import evaluated
 from orch.jobs import Failure
 from orch.landing import Tried
 from orch.line import Line
@@ -43,13 +41,7 @@ def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
         return outcome(place, seen, again(place, "check_failed", written.reason, verdict))
 
     def act() -> Outcome:
-        tried = landing.land(
-            place,
-            seen.cut,
-            seen.tree.head_sha,
-            partial(command, place, seen.cut),
-            partial(_may_go_on, place),
-        )
+        tried = landing.land(place, seen.cut, seen.tree.head_sha)
         return _after_landing(place, _tried(seen, tried), tried, decision)
 
     return _alone(place, seen, act)
@@ -173,7 +165,7 @@ def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> O
     seen = replace(seen, evidence=evidence_of(seen, refused))
     if not all(run.passed for run in seen.runs):
         place.line.store.write(lambda conn: _freeze(conn, place, refused.reason))
-        reason = f"it has landed, but {refused.reason} The repo is frozen."
+        reason = f"it has landed, and its repo is frozen: {refused.reason}"
         parked = Decision("fail", "park", "check_failed", seen.result.verdict, reason)
         return outcome(place, seen, parked)
     return outcome(place, seen, again(place, "check_failed", refused.reason, seen.result.verdict))
@@ -181,7 +173,7 @@ def _deployed(place: Place, seen: Seen, proof: Landing, decision: Decision) -> O
 
 def _freeze(conn: Connection, place: Place, why: str) -> None:
     task, now = place.turn.task, place.line.now()
-    reason, source = f"DEGRADED: {why}", str(task["work_item_id"])
+    reason, source = f"DEGRADED: {why.rstrip('.')}", str(task["work_item_id"])
     if freezes.set_repo_freeze(conn, task["repo"], reason, source, now):
         told = {"task_id": task["id"], "repo": task["repo"], "reason": reason}
         ledger.record(conn, now, "repo.degraded", **told)
@@ -232,19 +224,6 @@ def _test_of(past: Past, sha: str) -> tuple[CommandRun, ...]:
     if told.get("head_sha") != sha:
         return ()
     return (CommandRun(**{name: told[name] for name in known}),)
-
-
-def _may_go_on(place: Place) -> bool:
-    line, job = place.line, place.turn.job
-    repo, lease = str(job["repo"]), line.limits.lease
-
-    def ask(gate: Any) -> bool:
-        return line.store.read(lambda conn: claims.stands(conn, gate, place.turn.claim, line.now()))
-
-    # A lease that ran out while nobody renewed it may be another's by now.
-    if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
-        return False
-    return evaluated(line.store, line.gate, line.now(), ask)
 
 
 def context_of(place: Place, seen: Seen) -> CheckContext:

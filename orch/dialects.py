@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -89,7 +90,7 @@ PLAIN: Final = Dialect()
 """A plain command: the prompt on standard input, the last line of standard output."""
 
 
-class Reader:
+class Reader(ABC):
     """What one turn of a program said so far. A subclass knows the meaning of an event."""
 
     def __init__(self) -> None:
@@ -112,9 +113,9 @@ class Reader:
             return
         self.event(said)
 
+    @abstractmethod
     def event(self, said: dict[str, Any]) -> None:
         """Take in one event."""
-        raise NotImplementedError
 
     def heard(self) -> dict[str, Any]:
         """Everything that was understood, in plain values."""

@@ -91,7 +91,7 @@ def _look(line: Line, done: Tick) -> _Look | None:
         return line.store.write(lambda conn: _claim_batch(conn, line, gate, token))
 
     try:
-        return evaluated(line.store, line.gate, line.now(), attempt)
+        return evaluated(line, attempt)
     except LostRace:
         done.lost_races += 1
     except OrchError:
@@ -222,7 +222,7 @@ def sweep(line: Line, size: int = BATCH) -> int:
     mended, last = 0, ""
     while names := line.store.read(partial(queries.repos_after, name=last, most=size)):
         last = names[-1]
-        found = evaluated(line.store, line.gate, line.now(), partial(_missed, line, names))
+        found = evaluated(line, partial(_missed, line, names))
         if found:
             line.store.write(partial(queries.mend, names=found, now=line.now()))
         mended += len(found)

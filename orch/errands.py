@@ -55,15 +55,16 @@ def orphaned() -> Callable[[], bool]:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Be the only one in this block on this machine. Raises AlreadyThere when somebody is in it."""
+def alone(lock: Path, taken: str = "", fix: str = "") -> Iterator[None]:
+    """Be the only one in this block on this machine. Raises AlreadyThere when somebody is in it,
+    in the words given."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise AlreadyThere(
-                f"Another process is at it already: {lock.name} is taken.",
-                suggested_fix="Wait until it is through; it ends by itself.",
+                taken or f"Another process is at it already: {lock.name} is taken.",
+                suggested_fix=fix or "Wait until it is through; it ends by itself.",
             ) from error
         yield

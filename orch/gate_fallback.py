@@ -12,28 +12,27 @@ from typing import TypeVar
 import structlog
 
 from orch.errors import OrchError
+from orch.line import Line
 from orch.serial_gate import Gate
 from orch.store import probes
-from orch.store.moments import Moment
-from orch.store.session import Store
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
 
-def evaluated(store: Store, gate: Gate, now: Moment, ask: Callable[[Gate], Result]) -> Result:
-    """`ask` under the gate, and when that fails under the gate without its broken clauses.
+def evaluated(line: Line, ask: Callable[[Gate], Result]) -> Result:
+    """`ask` under the line's gate, and when that fails under the gate without its broken clauses.
 
     Errors that have nothing to do with a clause are raised as they are.
     """
     try:
-        return ask(gate)
+        return ask(line.gate)
     except OrchError:
         raise
     except Exception as error:
-        usable = store.write(lambda conn: probes.probe(conn, gate, now))
-        if usable == gate:
+        usable = line.store.write(lambda conn: probes.probe(conn, line.gate, line.now()))
+        if usable == line.gate:
             raise
         log.warning("gate.degraded", clauses=sorted(usable.degraded), error=str(error))
-        store.write(lambda conn: probes.count_fallbacks(conn, usable))
+        line.store.write(lambda conn: probes.count_fallbacks(conn, usable))
         return ask(usable)

@@ -134,7 +134,7 @@ def readings(line: Line) -> Readings:
     def look(gate: Gate) -> Readings:
         return line.store.read(lambda conn: _readings(conn, line, gate))
 
-    return evaluated(line.store, line.gate, line.now(), look)
+    return evaluated(line, look)
 
 
 def _readings(conn: Connection, line: Line, gate: Gate) -> Readings:

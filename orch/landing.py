@@ -6,27 +6,26 @@ stands on, and every step asks first whether it still may.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from orch.errors import GitConflict, GitMissing, GitMoved
+from orch.gate_fallback import evaluated
 from orch.jobs import Failure
-from orch.place import Place, listed
+from orch.place import Place, command, listed
 from orch.ports import Cut, Landed
 from orch.qg.checks import Landing
-from orch.qg.commands import CommandName, CommandRun
+from orch.qg.commands import CommandRun
+from orch.serial_gate import Gate
+from orch.store import claims, landings
 from orch.workshop import Plan, Workshop
 
 log = structlog.get_logger(__name__)
 
 ROUNDS: Final = 5
 """How often a landing is begun again because the default branch moved meanwhile."""
-
-Run = Callable[[CommandName, str], CommandRun]
-"""Runs a command of the repo on the commit that is checked out, told by its sha."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Tried:
         return next((run.stopped for run in self.runs if run.stopped), "")
 
 
-def land(place: Place, cut: Cut, head_sha: str, run: Run, may_go_on: Callable[[], bool]) -> Tried:
+def land(place: Place, cut: Cut, head_sha: str) -> Tried:
     """Bring the head of a task onto the default branch, tested on what it lands on.
 
     Raises the GitErrors with which nothing can be done here.
@@ -65,12 +64,12 @@ def land(place: Place, cut: Cut, head_sha: str, run: Run, may_go_on: Callable[[]
     tried = Tried(cut, head_sha)
     for number in range(1, ROUNDS + 1):
         tried = replace(tried, rounds=number)
-        if not may_go_on():
+        if not _may_go_on(place):
             return replace(tried, held_up="the gate closed before the landing")
-        tried = _tested(place, tried, run)
+        tried = _tested(place, tried)
         if tried.failure or tried.stopped:
             return tried
-        if not may_go_on():
+        if not _may_go_on(place):
             return replace(tried, held_up="the gate closed between the test and the merge")
         try:
             with place.kept():
@@ -89,7 +88,7 @@ def land(place: Place, cut: Cut, head_sha: str, run: Run, may_go_on: Callable[[]
     return replace(tried, held_up=held_up)
 
 
-def _tested(place: Place, tried: Tried, run: Run) -> Tried:
+def _tested(place: Place, tried: Tried) -> Tried:
     """The head on the newest default branch, tested there."""
     try:
         with place.kept():
@@ -101,7 +100,7 @@ def _tested(place: Place, tried: Tried, run: Run) -> Tried:
         return replace(tried, failure="conflict", reason=reason, evidence=hunks)
     cut = replace(tried.cut, base_sha=rebased.base_sha)
     tried = replace(tried, cut=cut, head_sha=rebased.head_sha)
-    again = run("test", rebased.head_sha)
+    again = command(place, cut, "test", rebased.head_sha)
     tried = replace(tried, runs=(*tried.runs, again))
     if again.passed or again.stopped:
         return tried
@@ -112,3 +111,17 @@ def _tested(place: Place, tried: Tried, run: Run) -> Tried:
 def _proof(shop: Workshop, plan: Plan, landed: Landed) -> Landing:
     contains = shop.forge.contains(plan.remote, landed.tested_sha)
     return Landing(landed.tested_sha, landed.merge_sha, contains)
+
+
+def _may_go_on(place: Place) -> bool:
+    """Whether the landing is still ours, and the gate open."""
+    line, job = place.line, place.turn.job
+    repo, lease = str(job["repo"]), line.limits.lease
+
+    def ask(gate: Gate) -> bool:
+        return line.store.read(lambda conn: claims.stands(conn, gate, place.turn.claim, line.now()))
+
+    # A lease that ran out while nobody renewed it may be another's by now.
+    if not line.store.write(lambda conn: landings.take(conn, repo, job["id"], line.now(), lease)):
+        return False
+    return evaluated(line, ask)

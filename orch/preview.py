@@ -23,7 +23,7 @@ def preview(line: Line, order: Order) -> dict[str, Any]:
     """Which tasks would start, stop waiting, begin to wait, or wait for something else. Raises as
     the control itself would."""
     controls.check(order)
-    return evaluated(line.store, line.gate, line.now(), lambda gate: _try(line, gate, order))
+    return evaluated(line, lambda gate: _try(line, gate, order))
 
 
 def _try(line: Line, gate: Gate, order: Order) -> dict[str, Any]:

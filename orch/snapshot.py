@@ -38,7 +38,7 @@ def snapshot(line: Line, wanted: Wanted = EVERYTHING) -> dict[str, Any]:
     def look(gate: Gate) -> dict[str, Any]:
         return line.store.survey(lambda conn: view(conn, line, gate, wanted))
 
-    return evaluated(line.store, line.gate, line.now(), look)
+    return evaluated(line, look)
 
 
 def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def story(line: Line, work_item_id: str) -> dict[str, Any]:
     def look(gate: Gate) -> dict[str, Any]:
         return line.store.survey(lambda conn: _view(conn, line, gate, work_item_id))
 
-    return evaluated(line.store, line.gate, line.now(), look)
+    return evaluated(line, look)
 
 
 def _view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[str, Any]:

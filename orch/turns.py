@@ -62,7 +62,7 @@ def begin(line: Line, claim: Claim, worker: str) -> Turn | None:
     def attempt(gate: Gate) -> Turn | None:
         return line.store.write(lambda conn: _begin(conn, line, gate, claim, worker))
 
-    return evaluated(line.store, line.gate, line.now(), attempt)
+    return evaluated(line, attempt)
 
 
 def _begin(conn: Connection, line: Line, gate: Gate, claim: Claim, worker: str) -> Turn | None:
@@ -121,10 +121,10 @@ def settle(line: Line, turn: Turn, outcome: Outcome, worker: str | None) -> Sett
 def _storable(outcome: Outcome) -> Outcome:
     """The outcome in words that every database takes: they come from programs and from git."""
     result, decision = outcome.result, outcome.decision
-    said = storable(result.summary or decision.reason)
+    summary, question = storable(result.summary), storable(result.question)
     return replace(
         outcome,
-        result=replace(result, summary=said),
+        result=replace(result, summary=summary, question=question),
         decision=replace(decision, reason=storable(decision.reason)),
     )
 
@@ -144,9 +144,10 @@ def _attempt(line: Line, end: _End) -> Settled:
     def follow(gate: Gate) -> Settled:
         return line.store.write(lambda conn: _settle_and_follow(conn, line, gate, end))
 
-    if end.worker is not None:
+    # What is given back leaves nothing to go on with.
+    if end.worker is not None and end.decision.next not in GIVEN_BACK:
         try:
-            return evaluated(line.store, line.gate, line.now(), follow)
+            return evaluated(line, follow)
         except StoreUnavailable:
             raise
         except LostRace:
@@ -162,8 +163,7 @@ def _settle_and_follow(conn: Connection, line: Line, gate: Gate, end: _End) -> S
     job, now, worker = end.turn.job, line.now(), str(end.worker)
     agent = job["agent"]
     locked = queries.lock_next_repos(conn, agent, job["repo"], now)
-    gives_back = end.decision.next in GIVEN_BACK
-    if gives_back or not locked:  # or the agent is suspended: there is nothing it may go on with
+    if not locked:  # the agent is suspended: there is nothing it may go on with
         return _settle_alone(conn, line, end)
     settled, others = _settle(conn, line, end, mark=False)
     if not settled.written:
@@ -233,12 +233,11 @@ def _summary(end: _End) -> str:
 def _given_back(conn: Connection, line: Line, end: _End) -> bool:
     """Give the job back uncounted; with `suspend` its agent gets nothing to do for a while."""
     decision, now = end.decision, line.now()
-    if decision.next == "suspend":
-        agent = str(end.turn.job["agent"])
-        fleet.suspend(conn, agent, decision.until, decision.reason, now)
     reason, delay = decision.reason, decision.delay
     if claims.release(conn, end.turn.claim, now, reason=reason, delay=delay) is None:
         return False
+    if decision.next == "suspend":
+        fleet.suspend(conn, str(end.turn.job["agent"]), decision.until, reason, now)
     # Not an attempt, but paid for all the same; and its work was offered.
     work.note_turn(conn, end.turn.task["id"], end.outcome.shas, end.outcome.result.usage)
     return True

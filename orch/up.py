@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import signal
@@ -11,14 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
-from typing import IO, Final
+from typing import Final
 
 from orch import bootstrap, processes, stages
 from orch.config import BROKER_NOTE, Settings
 from orch.embedded import EmbeddedBroker
-from orch.errors import AlreadyThere, OrchError
+from orch.errands import alone
+from orch.errors import OrchError
 from orch.process_group import ProcessGroup, Tell
 from orch.store import revisions, vitals
 from orch.store.moments import DATABASE_TIME
@@ -73,7 +72,10 @@ def run(settings: Settings, plan: Plan, tell: Tell) -> None:
     wish = Wish()
     with ExitStack() as stack:
         stack.enter_context(_heeded(wish, signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-        stack.enter_context(_alone(settings.data_dir))
+        # Only one group in a data folder: two would fight over its broker.
+        taken = f"`orch up` runs in {settings.data_dir} already."
+        fix = "Stop it first, or give this one its own ORCH_DATA_DIR."
+        stack.enter_context(alone(settings.data_dir / "up.lock", taken, fix))
         store = bootstrap.build_store(settings)
         stack.callback(store.dispose)
         tell("", f"the database is at revision {revisions.upgrade(store)}")
@@ -198,25 +200,6 @@ def _own_broker(settings: Settings, tell: Tell) -> Iterator[EmbeddedBroker | Non
             yield broker
         finally:
             note.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    """Only one group in a data folder: two would fight over its broker."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "up.lock").open("w") as file:
-        _lock(file, data_dir)
-        yield
-
-
-def _lock(file: IO[str], data_dir: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise AlreadyThere(
-            f"`orch up` runs in {data_dir} already.",
-            suggested_fix="Stop it first, or give this one its own ORCH_DATA_DIR.",
-        ) from error
 
 
 @contextmanager

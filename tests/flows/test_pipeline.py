@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from orch.ports import AgentResult, AgentWork
 from orch.stages import TRACKS
-from orch.store.session import Store
-from tests.factories import Rig
 from tests.flows.pipeline_bench import Pipeline
 from tests.git_bench import commit, git
 
 A, B = "A-1", "B-2"
-
-
-@pytest.fixture
-def pipeline(sqlite_database: str, tmp_path: Path) -> Iterator[Pipeline]:
-    store = Store(sqlite_database, synchronous="OFF")
-    yield Pipeline(Rig(store), tmp_path)
-    store.dispose()
 
 
 def reworks(work: AgentWork) -> AgentResult:
