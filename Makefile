@@ -67,7 +67,7 @@ docs: setup ## write the generated pages anew
 
 lock: $(VENV)/bin/uv ## write the lock files anew (LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) pyproject.toml -o requirements.lock
-	@$(COMPILE) pyproject.toml --extra dev --extra embedded-postgres -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml --extra dev --extra embedded-postgres --extra mcp --extra traces -o requirements-dev.lock
 	@echo "requirements.lock and requirements-dev.lock are in step with pyproject.toml"
 
 $(VENV)/bin/uv:

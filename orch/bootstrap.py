@@ -10,7 +10,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from orch import clock, dispatcher
-from orch.config import AgentSettings, Settings, agent_base_environment, load_settings
+from orch.agent_settings import AgentSettings
+from orch.config import Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
 from orch.monitor import Rounds, Watched
 from orch.ports import (

@@ -27,7 +27,10 @@ def _declared(*extras: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("requirements.lock", ()), ("requirements-dev.lock", ("dev", "embedded-postgres"))],
+    [
+        ("requirements.lock", ()),
+        ("requirements-dev.lock", ("dev", "embedded-postgres", "mcp", "traces")),
+    ],
 )
 def test_the_lock_pins_what_is_declared(lock: str, extras: tuple[str, ...]) -> None:
     pins = dict(PINNED.findall(tree.text(lock)))

@@ -14,9 +14,10 @@ import yaml
 from click.testing import CliRunner
 
 from orch import processes
+from orch.agent_settings import AgentSettings
 from orch.cli import running
 from orch.cli.root import root
-from orch.config import AgentSettings, Settings
+from orch.config import Settings
 from orch.stages import AGENTS, CONTROL_QUEUE, queue_of
 
 ROOT = Path(__file__).parents[2]
