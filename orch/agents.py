@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from orch import names, stages
+from orch import names, stages, tokens
 from orch.errors import NotFound
 from orch.line import Line
 from orch.store import fleet, views
@@ -27,13 +27,20 @@ def listed(line: Line) -> list[dict[str, Any]]:
 
 
 def suspend(
-    line: Line, agent: str, actor: str, reason: str, until: datetime | None = None
+    line: Line,
+    agent: str,
+    actor: str,
+    reason: str,
+    until: datetime | None = None,
+    within: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Give an agent nothing to do until then, by default for a quarter of an hour.
 
-    Raises BadInput, and NotFound for an agent no stage has.
+    Raises BadInput, NotFound for an agent no stage has, and Forbidden for whoever may steer some
+    repos only.
     """
     name, why = _known(agent), names.reason(reason, required=True)
+    tokens.require_reach(within, actor, tokens.EVERYWHERE)
 
     def act(conn: Connection) -> bool:
         return fleet.suspend(conn, name, until, why, line.now(), actor=actor)
@@ -41,12 +48,16 @@ def suspend(
     return _done(line, name, act)
 
 
-def resume(line: Line, agent: str, actor: str, reason: str = "") -> dict[str, Any]:
+def resume(
+    line: Line, agent: str, actor: str, reason: str = "", within: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """End an agent's suspension, and let what waits for it start.
 
-    Raises BadInput, and NotFound for an agent no stage has.
+    Raises BadInput, NotFound for an agent no stage has, and Forbidden for whoever may steer some
+    repos only.
     """
     name, why = _known(agent), names.reason(reason)
+    tokens.require_reach(within, actor, tokens.EVERYWHERE)
 
     def act(conn: Connection) -> bool:
         return fleet.lift(conn, name, line.now(), actor=actor, reason=why)

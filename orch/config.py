@@ -6,6 +6,7 @@ from files only and are never shown.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -30,6 +31,7 @@ from orch.errors import BadInput, ConfigError
 from orch.repo_settings import RepoSettings, Seconds
 from orch.stages import AGENTS
 
+Role = Literal["viewer", "operator", "admin"]
 PREFIX: Final = "ORCH_"
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
@@ -107,6 +109,24 @@ class Settings(BaseModel):
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
     )
+    web_session_seconds: Seconds = Field(
+        7 * 24 * 3600, description="After this a person has to sign in again, whatever happens."
+    )
+    web_session_idle_seconds: Seconds = Field(
+        12 * 3600, description="After this long without a visit a person has to sign in again."
+    )
+    web_proxy_addresses: tuple[str, ...] = Field(
+        (), description="Comma-separated addresses or networks of reverse proxies to believe."
+    )
+    web_proxy_hops: int = Field(
+        1, ge=1, le=9, description="Reverse proxies in a row before the web app."
+    )
+    web_proxy_user_header: str = Field(
+        "", pattern=r"^[A-Za-z0-9-]{0,60}$", description="Header in which they name the person."
+    )
+    web_proxy_role: Role | Literal["none"] = Field(
+        "viewer", description="Role of whom they name and no admin made: or none, to refuse them."
+    )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )
@@ -114,7 +134,7 @@ class Settings(BaseModel):
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
 
-    @field_validator("serial_gate_repos", "web_names", mode="before")
+    @field_validator("serial_gate_repos", "web_names", "web_proxy_addresses", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -146,6 +166,14 @@ class Settings(BaseModel):
     def _beats_within_the_lease(self) -> Self:
         if self.heartbeat_seconds >= self.lease_seconds:
             raise ValueError("heartbeat_seconds must be shorter than lease_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _believes_known_proxies(self) -> Self:
+        for network in self.web_proxy_addresses:
+            ipaddress.ip_network(network)  # a ValueError names it
+        if self.web_proxy_user_header and not self.web_proxy_addresses:
+            raise ValueError("web_proxy_user_header needs web_proxy_addresses: whom to believe it")
         return self
 
     @property

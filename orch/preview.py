@@ -30,7 +30,7 @@ def _try(line: Line, gate: Gate, order: Order) -> dict[str, Any]:
     with line.store.rolled_back() as conn:
         names = tuple(_touched(conn, order))
         before = _reasons(conn, line, gate, names)
-        changed = controls.VERBS[order.verb](conn, line, order)
+        changed = controls.act(conn, line, order)
         after = _reasons(conn, line, gate, names)
     changes = [
         {"work_item_id": item, "before": before.get(item), "after": after.get(item)}

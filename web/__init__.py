@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 
 from orch.clock import Clock, utc_now
 from orch.config import Settings
 from orch.line import Line
+from orch.passwords import Passwords
 from web import problems
 from web.given import BODY_LIMIT
+from web.proxies import Proxies
 from web.routes import Desk
 from web.streams import Streams
 
@@ -28,6 +31,22 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 """On every answer that does not say otherwise itself."""
+
+
+TRANSPORT: Final = "max-age=31536000"
+"""How long a browser that came by HTTPS comes by nothing else."""
+
+
+class _App(Flask):
+    """Flask behind whatever proxies the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("web", static_folder=None)
+        self._proxies = Proxies(super().wsgi_app, settings)
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve one request."""
+        return self._proxies(environ, start_response)
 
 
 class _Json(DefaultJSONProvider):
@@ -49,19 +68,22 @@ def create_app(
     *,
     clock: Clock = utc_now,
     streams: Streams | None = None,
+    passwords: Passwords | None = None,
 ) -> Flask:
     """The app on a line that is ready. It opens no session of its own and reads no environment."""
     from web import pages
     from web.api import ROUTES
 
-    app = Flask("web", static_folder=None)
+    app = _App(settings)
     app.json = _Json(app)
     app.config.update(
         MAX_CONTENT_LENGTH=BODY_LIMIT + 1,
         MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
         TRUSTED_HOSTS=trusted_hosts(settings),
     )
-    app.extensions["orch"] = desk = Desk(line, settings, clock, streams or Streams())
+    app.extensions["orch"] = desk = Desk(
+        line, settings, clock, streams or Streams(), passwords or Passwords()
+    )
     problems.register(app)
     app.after_request(_secured)
     ROUTES.register(app, desk)
@@ -78,4 +100,6 @@ def trusted_hosts(settings: Settings) -> list[str]:
 def _secured(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", TRANSPORT)
     return response

@@ -15,7 +15,7 @@ from tests.web.conftest import Web
 from web.api import ROUTES
 from web.pages.frame import PAGES
 from web.routes import Route
-from web.serve import require_tokens_beyond_loopback
+from web.serve import require_names_beyond_loopback
 
 PAUSE = "/serial-gate/pause?work_item=APP-1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -91,10 +91,10 @@ def test_bound_to_the_world_nobody_comes_in_without_a_token(web: Web) -> None:
     open_to_all = Web(web.rig, web.folder, web_host=EVERYWHERE)
     assert open_to_all.client.get("/queue").status_code == 401
     with pytest.raises(ConfigError, match="no token"):
-        require_tokens_beyond_loopback(web.line, open_to_all.settings)
-    require_tokens_beyond_loopback(web.line, web.settings)
+        require_names_beyond_loopback(web.line, open_to_all.settings)
+    require_names_beyond_loopback(web.line, web.settings)
     web.token("viewer")
-    require_tokens_beyond_loopback(web.line, open_to_all.settings)
+    require_names_beyond_loopback(web.line, open_to_all.settings)
 
 
 def test_a_token_must_come_whole_and_alone(web: Web) -> None:

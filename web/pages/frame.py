@@ -47,9 +47,9 @@ def prepare(app: Flask) -> None:
 
 def show(call: Call[Any], template: str, *, status: int = 200, **facts: Any) -> Response:
     """A page in its frame; `facts` are what its template shows."""
-    text = render_template(
-        template, call=call, holder=call.holder, now=call.desk.clock(), here=request.path, **facts
-    )
+    shown = {"call": call, "holder": call.holder, "csrf": call.csrf, "visit": call.visit}
+    now = call.desk.clock()
+    text = render_template(template, **shown, now=now, here=request.path, **facts)
     return Response(text, status, content_type=HTML)
 
 
@@ -60,7 +60,8 @@ def unless_known(call: Call[Any]) -> tuple[Response | None, dict[str, str]]:
     stale.
     """
     revision = events.revision(call.desk.line, FRESH_SECONDS)
-    seen = f"{revision}|{call.holder.name}|{call.holder.role}|{request.full_path}|{_build()}"
+    who = f"{call.holder.name}|{call.holder.role}|{call.csrf}"
+    seen = f"{revision}|{who}|{request.full_path}|{_build()}"
     tag = hashlib.sha256(seen.encode()).hexdigest()[:32]
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
     if request.if_none_match.contains_weak(tag):
