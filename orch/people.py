@@ -128,9 +128,9 @@ def behind_proxy(line: Line, name: str, otherwise: str) -> Holder | None:
     return Holder(name, found["role"], tuple(found["repos"]))
 
 
-def ever_made(line: Line) -> bool:
-    """Whether there ever was a person. From the first one on, everybody signs in."""
-    return line.store.read(persons.any_person)
+def nobody_yet(line: Line) -> bool:
+    """Whether there never was a token nor a person: only then is this machine alone a way in."""
+    return not tokens.ever_made(line) and not line.store.read(persons.any_person)
 
 
 def any_who_may_come(line: Line) -> bool:

@@ -97,7 +97,7 @@ def _is_open(line: Line, settings: Settings, request: Request) -> bool:
     near = is_loopback(settings.web_host) and is_loopback(request.remote_addr or "")
     if not near or settings.web_proxy_user_header or request.environ.get(FORWARDED):
         return False
-    return not tokens.ever_made(line) and not people.ever_made(line)
+    return people.nobody_yet(line)
 
 
 def refuse_foreign_pages(request: Request) -> None:

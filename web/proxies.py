@@ -1,4 +1,4 @@
-"""Reverse proxies: what they say of a request is believed of those that were named, else dropped."""
+"""Reverse proxies: what they say is believed of those that were named, else it is dropped."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ BELIEVED: Final = "orch.proxy"
 """In a request's environment: it came through a proxy that is believed."""
 FORWARDED: Final = "orch.forwarded"
 """In a request's environment: somebody claims to have passed it on."""
+_FROM: Final = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
 _SAID: Final = (
-    "HTTP_FORWARDED",
-    "HTTP_X_FORWARDED_FOR",
+    *_FROM,
     "HTTP_X_FORWARDED_PROTO",
     "HTTP_X_FORWARDED_HOST",
     "HTTP_X_FORWARDED_PORT",
     "HTTP_X_FORWARDED_PREFIX",
-    "HTTP_X_REAL_IP",
 )
 
 
 class Proxies:
-    """WSGI middleware: address, scheme and host as the client knows them, if a known one says so."""
+    """WSGI middleware: address, scheme and host as the client knows them, by a known one's word."""
 
     def __init__(self, app: Wsgi, settings: Settings) -> None:
         self._app = app
@@ -40,7 +39,7 @@ class Proxies:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
-        environ[FORWARDED] = any(name in environ for name in _SAID)
+        environ[FORWARDED] = any(name in environ for name in _FROM)
         if self._is_known(environ.get("REMOTE_ADDR", "")):
             environ[BELIEVED] = True
             return self._fixed(environ, start_response)

@@ -45,7 +45,11 @@ def listed(conn: Connection) -> list[Row]:
 
 def add(conn: Connection, now: Moment, **values: Any) -> bool:
     """Write one person: name, role, repos, password_hash. False if the name is taken."""
-    return bool(insert_unless_there(conn, people, [{"created_at": at(now), **values}]))
+    if not insert_unless_there(conn, people, [values]):
+        return False
+    made = update(people).where(people.c.name == values["name"])
+    conn.execute(made.values(created_at=at(now)))
+    return True
 
 
 def change(conn: Connection, person_id: int, **values: Any) -> None:
