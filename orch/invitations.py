@@ -26,8 +26,8 @@ class Invitation:
 def invite(line: Line, name: str | None, actor: str) -> str:
     """The secret of a new link for this person, or of one for the first admin.
 
-    It works once, for half an hour; only its hash is kept. Raises NotFound, and BadInput when
-    somebody is here already, so that nobody could be the first.
+    It works once, for half an hour; only its hash is kept. Raises NotFound, Forbidden for somebody
+    who was disabled, and BadInput when somebody is here already, so that nobody could be the first.
     """
     secret = sessions.new_secret(line)
 
@@ -39,6 +39,8 @@ def invite(line: Line, name: str | None, actor: str) -> str:
                 suggested_fix="Run `orch user link NAME`; `orch user list` shows everybody.",
                 field="name",
             )
+        if person is not None:
+            people.require_enabled(person)
         whose = None if person is None else person["id"]
         persons.invite(conn, now, whose, tokens.hashed(secret), SECONDS)
         told = {"name": "" if person is None else person["name"]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orch import names, tokens
-from orch.errors import AlreadyThere, Forbidden, NotFound
+from orch.errors import AlreadyThere, BadInput, Forbidden, NotFound
 from orch.line import Line
 from orch.passwords import Passwords
 from orch.store import ledger, persons, visits
@@ -65,7 +65,10 @@ def one(line: Line, name: str) -> dict[str, Any]:
 
 def known(conn: Connection, name: str) -> Row:
     """The row of a person. Raises NotFound."""
-    found = persons.named(conn, name.strip().lower())
+    try:
+        found = persons.named(conn, names.person(name))
+    except BadInput:
+        found = None
     if found is None:
         raise NotFound(
             f"Nobody is called {names.shown(name)}.",
@@ -103,15 +106,20 @@ def set_password(
 
 def new_password(conn: Connection, line: Line, person: Row, hashed: str, actor: str) -> None:
     """Write another password's hash. Raises Forbidden for somebody who was disabled."""
+    require_enabled(person)
+    now = line.now()
+    persons.change(conn, person["id"], password_hash=hashed)
+    visits.end_all(conn, now, person["id"])
+    ledger.record(conn, now, "person.password_set", actor=actor, data={"name": person["name"]})
+
+
+def require_enabled(person: Row) -> None:
+    """Raise Forbidden for somebody who was disabled."""
     if person["disabled_at"] is not None:
         raise Forbidden(
             f"{person['name']} may not come in any more.",
             suggested_fix=f"Run `orch user add {person['name']}` first.",
         )
-    now = line.now()
-    persons.change(conn, person["id"], password_hash=hashed)
-    visits.end_all(conn, now, person["id"])
-    ledger.record(conn, now, "person.password_set", actor=actor, data={"name": person["name"]})
 
 
 def behind_proxy(line: Line, name: str, otherwise: str) -> Holder | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 
 from orch import names
-from orch.errors import NotFound, Unauthorised
+from orch.errors import BadInput, NotFound, Unauthorised
 from orch.limits import Limit
 from orch.line import Line
 from orch.passwords import Passwords
@@ -92,7 +91,10 @@ def sign_in(
 
 
 def _by_password(line: Line, name: str) -> Any:
-    known = name.strip().lower()
+    try:
+        known = names.person(name)
+    except BadInput:  # a name nobody can have is refused like one that nobody has
+        return None
     return line.store.read(lambda conn: persons.password_hash(conn, known))
 
 
@@ -101,7 +103,8 @@ def open_one(
 ) -> tuple[str, Session]:
     """Open a session for somebody who has proved who it is; `fresh` is a better hash to keep."""
     secret = new_secret(line)
-    shown = {"address": browser.address, "browser": names.cleaned(browser.said, 120)}
+    shown = {"address": browser.address, "browser": browser.said}
+    shown = {name: names.cleaned(text, 120) for name, text in shown.items()}
 
     def write(conn: Connection) -> Session:
         person, now = persons.named(conn, name), line.now()
@@ -111,8 +114,7 @@ def open_one(
             persons.change(conn, person["id"], password_hash=fresh)
         known = {"person_id": person["id"], "secret_hash": hashed(secret)}
         begun = visits.begin(conn, now, lasting.longest, **known, **shown)
-        told = {"session": begun, "address": browser.address}
-        ledger.record(conn, now, "session.opened", actor=name, data=told)
+        ledger.record(conn, now, "session.opened", actor=name, data={"session": begun})
         return Session(begun, Holder(name, person["role"], tuple(person["repos"])))
 
     return secret, line.store.write(write)
@@ -131,12 +133,19 @@ def check(line: Line, secret: str, idle: float) -> Session | None:
     return Session(row["id"], Holder(row["name"], row["role"], tuple(row["repos"])))
 
 
-def listed(line: Line, idle: float, person: str | None = None) -> list[dict[str, Any]]:
-    """Sessions of everybody or of one, the newest first, without anything that opens one."""
-    return [
-        dict(row)
-        for row in line.store.read(lambda conn: visits.listed(conn, line.now(), idle, person))
-    ]
+def listed(line: Line, idle: float, *, ended: bool = False) -> list[dict[str, Any]]:
+    """Everybody's living sessions, the newest first, without anything that opens one.
+
+    With `ended` also those that are over; of many, the newest.
+    """
+    found = line.store.read(lambda conn: visits.listed(conn, line.now(), idle, None, ended))
+    return [dict(row) for row in found]
+
+
+def listed_of(line: Line, idle: float, person: str) -> list[dict[str, Any]]:
+    """A person's own living sessions, the newest first."""
+    found = line.store.read(lambda conn: visits.listed(conn, line.now(), idle, person, False))
+    return [dict(row) for row in found]
 
 
 def revoke(line: Line, session_id: int, actor: str) -> dict[str, Any]:
@@ -156,8 +165,3 @@ def revoke(line: Line, session_id: int, actor: str) -> dict[str, Any]:
         return {"changed": changed, "session": session_id, "person": person}
 
     return line.store.write(write)
-
-
-def revoke_all(line: Line, session_ids: Sequence[int], actor: str) -> list[dict[str, Any]]:
-    """End several sessions, each as by itself. Raises NotFound."""
-    return [revoke(line, each, actor) for each in session_ids]

@@ -80,7 +80,8 @@ def require_role(holder: Holder, needed: Role) -> None:
 
 def _named_by_proxy(settings: Settings, request: Request) -> str | None:
     name = settings.web_proxy_user_header
-    return request.headers.get(name) if name and request.environ.get(BELIEVED) else None
+    sent = request.headers.get(name) if name and request.environ.get(BELIEVED) else None
+    return sent or None
 
 
 def _behind_proxy(line: Line, settings: Settings, name: str) -> Holder:
@@ -95,7 +96,8 @@ def _behind_proxy(line: Line, settings: Settings, name: str) -> Holder:
 
 def _is_open(line: Line, settings: Settings, request: Request) -> bool:
     near = is_loopback(settings.web_host) and is_loopback(request.remote_addr or "")
-    if not near or settings.web_proxy_user_header or request.environ.get(FORWARDED):
+    passed_on = request.environ.get(FORWARDED) or request.environ.get(BELIEVED)
+    if not near or passed_on or settings.web_proxy_user_header:
         return False
     return people.nobody_yet(line)
 

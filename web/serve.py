@@ -57,6 +57,7 @@ def tell_invitation(secret: str, address: str) -> None:
 
 def _address(bound: Any) -> str:
     host, port = bound[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what listens there
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

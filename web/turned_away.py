@@ -29,11 +29,13 @@ def local(address: str) -> str:
 
 def turn_away(visit: Visit, asked: Request) -> Answer:
     """The sign-in page, or for a form that was sent a page that keeps it."""
-    if asked.method in SAFE and "HX-Request" not in asked.headers:
-        there = local(asked.full_path.rstrip("?"))
-        return redirect(f"/ui/sign-in?next={quote(there)}")
-    kept = "" if asked.method in SAFE else pack(asked.path, asked.form)
-    return sign_in_page(visit, 401, kept=kept, said="Your session is over. Sign in to go on.")
+    said = "Your session is over. Sign in to go on."
+    if asked.method not in SAFE:
+        return sign_in_page(visit, 401, kept=pack(asked.path, asked.form), said=said)
+    there = local(asked.full_path.rstrip("?"))
+    if "HX-Request" in asked.headers:  # a part of a page, which no redirect should replace
+        return sign_in_page(visit, 401, next=there, said=said)
+    return redirect(f"/ui/sign-in?next={quote(there)}")
 
 
 def refuse_form(visit: Visit, asked: Request) -> Answer:

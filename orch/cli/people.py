@@ -118,7 +118,7 @@ def session() -> None:
 def list_sessions(session: Session, ended: bool) -> None:
     """List the sessions that are alive, newest first."""
     idle = session.settings.web_session_idle_seconds
-    rows = [each for each in sessions.listed(session.line, idle) if ended or each["alive"]]
+    rows = sessions.listed(session.line, idle, ended=ended)
     columns = ("id", "person", "alive", "created_at", "seen_at", "ends_at", "address", "browser")
     tell_rows(session, rows, columns, "sessions")
 

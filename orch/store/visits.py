@@ -11,6 +11,8 @@ from orch.store.persons import KEPT_SECONDS
 from orch.store.session import Row
 from orch.store.tables_people import people, sessions
 
+MOST = 1000
+"""Sessions that are listed at a time."""
 FRESH_SECONDS = 60.0
 """A session seen within this time is not written down as seen again: looking stays reading."""
 
@@ -58,7 +60,9 @@ def see(conn: Connection, session_id: int, now: Moment) -> None:
     conn.execute(update(sessions).where(sessions.c.id == session_id).values(seen_at=at(now)))
 
 
-def listed(conn: Connection, now: Moment, idle: float, person: str | None) -> list[Row]:
+def listed(
+    conn: Connection, now: Moment, idle: float, person: str | None, ended: bool
+) -> list[Row]:
     """Sessions, the newest first, of everybody or of one, with whether each is alive."""
     statement = (
         select(
@@ -74,7 +78,10 @@ def listed(conn: Connection, now: Moment, idle: float, person: str | None) -> li
         )
         .join(people, people.c.id == sessions.c.person_id)
         .order_by(sessions.c.id.desc())
+        .limit(MOST)
     )
+    if not ended:
+        statement = statement.where(_alive(now, idle))
     if person is not None:
         statement = statement.where(people.c.name == person)
     return list(conn.execute(statement).mappings())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from orch import people, sessions
+from orch import passwords, people, sessions
 from orch.passwords import Passwords
 from orch.sessions import BY_ADDRESS, BY_NAME
 from tests.factories import dump
@@ -52,7 +52,7 @@ def test_a_session_is_no_way_into_the_api_and_a_token_none_to_the_pages(web: Web
     assert web.visitor().get("/ui/me", headers=token).status_code == 302
 
 
-@pytest.mark.parametrize("name", ["ann", "nobody", "gone", "proxied", "' OR 1=1", "ann\n", ""])
+@pytest.mark.parametrize("name", ["ann", "nobody", "gone", "proxied", "' OR 1=1", "a\x00", ""])
 def test_every_refused_sign_in_verifies_one_hash_and_says_the_same(web: Web, name: str) -> None:
     web.person("ann")
     web.person("gone")
@@ -356,6 +356,23 @@ def test_a_hash_of_older_parameters_is_made_anew_when_its_person_comes(web: Web)
     (after,) = dump(web.rig.store)["people"]
     assert "t=2" in after["password_hash"]
     assert web.visitor().sign_in("ann").status_code == 303
+
+
+def test_who_finds_no_place_to_hash_is_told_to_come_again(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.person("ann")
+    monkeypatch.setattr(passwords, "PATIENCE", 0)
+    with web.passwords._room(), web.passwords._room():
+        refused = web.visitor().sign_in("ann")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "0")
+    assert web.visitor().sign_in("ann").status_code == 303
+
+
+def test_a_part_of_a_page_is_not_replaced_by_a_redirect(web: Web) -> None:
+    web.person("ann")
+    part = web.visitor().get("/ui/?x=1", headers={"HX-Request": "true"})
+    assert (part.status_code, 'value="/ui/?x=1"' in part.text) == (401, True)
 
 
 def test_by_default_hashes_are_argon2id_of_rfc_9106() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from flask import Response, redirect, request
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from werkzeug.wrappers import Response as Answer
 
-from orch import invitations, sessions, tokens
+from orch import invitations, names, sessions, tokens
 from orch import people as everybody
 from orch.config import Role
 from orch.errors import Forbidden, IllegalTransition
@@ -18,7 +18,7 @@ from web.pages import frame
 from web.pages.frame import PAGES
 from web.routes import Call
 
-Name = Annotated[str, Field(min_length=1, max_length=80)]
+Name = Annotated[str, BeforeValidator(lambda value: names.line(value, "name", 80))]
 
 
 class Named(Given):
@@ -53,7 +53,7 @@ def _people(call: Call[Any], link: dict[str, str] | None = None) -> Response:
         "people.html",
         people=everybody.listed(line),
         tokens=tokens.listed(line),
-        sessions=[each for each in sessions.listed(line, idle) if each["alive"]],
+        sessions=sessions.listed(line, idle),
         own=_own(call),
         roles=tokens.ROLES,
         link=link,
@@ -109,8 +109,7 @@ def revoke_token(call: Call[Named]) -> Answer:
 @PAGES.add("GET", "/ui/me", "viewer")
 def me(call: Call[Given]) -> Response:
     """One's own role, and the browsers in which one is signed in."""
-    found = [each for each in _mine(call) if each["alive"]]
-    return frame.show(call, "my-sessions.html", sessions=found, own=_own(call))
+    return frame.show(call, "my-sessions.html", sessions=_mine(call), own=_own(call))
 
 
 @PAGES.add("POST", "/ui/me/end-session", "viewer", OneSession, "form")
@@ -124,7 +123,7 @@ def end_own_session(call: Call[OneSession]) -> Answer:
 
 def _mine(call: Call[Any]) -> list[dict[str, Any]]:
     idle = call.desk.settings.web_session_idle_seconds
-    return sessions.listed(call.desk.line, idle, call.holder.name)
+    return sessions.listed_of(call.desk.line, idle, call.holder.name)
 
 
 def _own(call: Call[Any]) -> int | None:
