@@ -165,9 +165,6 @@ _SESSION: Final = {
     "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    # Nor keep all that lives at hand, and hold each candidate against each.
-    "enable_material": "off",
-    "enable_memoize": "off",
     # Planning, and compiling, a statement of the gate takes longer than running it.
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
