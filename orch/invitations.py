@@ -52,7 +52,7 @@ def invite(line: Line, name: str | None, actor: str) -> str:
 
 def first(line: Line) -> str | None:
     """The secret of a link for the first admin, while there never was a person nor a token."""
-    return invite(line, None, "orch") if people.nobody_yet(line) else None
+    return invite(line, None, "orch") if tokens.nobody_yet(line) else None
 
 
 def welcome_path(secret: str) -> str:

@@ -134,13 +134,3 @@ def behind_proxy(line: Line, name: str, otherwise: str) -> Holder | None:
     if found["disabled_at"] is not None:
         return None
     return Holder(name, found["role"], tuple(found["repos"]))
-
-
-def nobody_yet(line: Line) -> bool:
-    """Whether there never was a token nor a person: only then is this machine alone a way in."""
-    return not tokens.ever_made(line) and not line.store.read(persons.any_person)
-
-
-def any_who_may_come(line: Line) -> bool:
-    """Whether there is a person who could come in."""
-    return line.store.read(persons.any_who_may_come)

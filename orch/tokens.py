@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,17 @@ from typing import Any, Final, get_args
 
 from orch import names
 from orch.config import Role as Role
-from orch.errors import AlreadyThere, BadInput, Forbidden, NotFound, Unauthorised
+from orch.errors import (
+    AlreadyThere,
+    BadInput,
+    ConfigError,
+    Forbidden,
+    NotFound,
+    Unauthorised,
+)
 from orch.line import Line
-from orch.store import access, ledger
+from orch.store import access, ledger, persons
+from orch.store.moments import Moment
 from orch.store.session import Connection
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -53,6 +62,59 @@ class Holder:
     def signing(self) -> dict[str, Any]:
         """How an order is signed, and how far it goes: `Order(verb, target, **holder.signing)`."""
         return {"actor": self.name, "within": self.repos}
+
+
+_BEARER: Final = re.compile(r"Bearer ([!-~]{1,256})")
+LOCAL: Final = Holder("local", "admin")
+"""Who everybody on this machine is, as long as no token and no person was ever made."""
+
+
+def admit(line: Line, authorization: str | None, near: bool) -> Holder:
+    """Who sent a request with this Authorization header. Raises Unauthorised.
+
+    Without a single token or person in the store everybody who is `near` is an admin; the first one
+    made ends that for good.
+    """
+    if authorization is not None:
+        found = _BEARER.fullmatch(authorization)
+        if found is None:
+            raise Unauthorised("The Authorization header is not `Bearer <token>`.")
+        return check(line, found[1])
+    if near and nobody_yet(line):
+        return LOCAL
+    raise Unauthorised("This needs a token.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_near(bound_to: str, remote: str) -> bool:
+    """Whether a request comes from this machine, to a server nobody else can reach."""
+    return is_loopback(bound_to) and is_loopback(remote)
+
+
+def require_beyond_loopback(line: Line, host: str) -> None:
+    """Raise ConfigError for an address others can reach while nobody could be told from another."""
+    if not is_loopback(host) and not line.store.read(lambda conn: _anybody(conn, line.now())):
+        raise ConfigError(
+            f"{host} can be reached by others, and there is no token and no person.",
+            suggested_fix="Run `orch user add NAME --role admin` or `orch token add NAME "
+            "--role admin` first, or bind to 127.0.0.1.",
+        )
+
+
+def _anybody(conn: Connection, now: Moment) -> bool:
+    return access.any_usable_token(conn, now) or persons.any_who_may_come(conn)
+
+
+def nobody_yet(line: Line) -> bool:
+    """Whether there never was a token nor a person: only then is this machine alone a way in."""
+    return not line.store.read(lambda conn: access.any_token(conn) or persons.any_person(conn))
 
 
 def reaches(within: tuple[str, ...], repo: str) -> bool:
@@ -151,16 +213,6 @@ def check(line: Line, presented: str) -> Holder:
     if row is None or not hmac.compare_digest(row["token_hash"], sent):
         raise Unauthorised("The token is unknown, has expired or was revoked.")
     return Holder(row["name"], row["role"], tuple(row["repos"]))
-
-
-def ever_made(line: Line) -> bool:
-    """Whether this line has ever had a token. From the first one on, nobody comes in without."""
-    return line.store.read(access.any_token)
-
-
-def any_usable(line: Line) -> bool:
-    """Whether a token exists with which somebody could come in."""
-    return line.store.read(lambda conn: access.any_usable_token(conn, line.now()))
 
 
 def hashed(secret: str) -> str:

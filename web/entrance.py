@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Request
 
 from orch import names, people, sessions, tokens
 from orch.config import Settings
-from orch.errors import Forbidden, Unauthorised
+from orch.errors import Forbidden
 from orch.line import Line
 from orch.tokens import Holder, Role
 from web.proxies import BELIEVED, FORWARDED
 from web.visits import SAFE, Visit, cookie_name
-
-_BEARER: Final = re.compile(r"Bearer ([!-~]{1,256})")
-LOCAL: Final = Holder("local", "admin")
-"""Who everybody on this machine is, as long as no token and no person was ever made."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def admit(line: Line, settings: Settings, request: Request, needed: Role) -> Holder:
@@ -38,15 +23,7 @@ def admit(line: Line, settings: Settings, request: Request, needed: Role) -> Hol
     """
     refuse_foreign_pages(request)
     header = request.headers.get("Authorization")
-    if header is not None:
-        found = _BEARER.fullmatch(header)
-        if found is None:
-            raise Unauthorised("The Authorization header is not `Bearer <token>`.")
-        holder = tokens.check(line, found[1])
-    elif _is_open(line, settings, request):
-        holder = LOCAL
-    else:
-        raise Unauthorised("This needs a token.")
+    holder = tokens.admit(line, header, _is_near(settings, request))
     require_role(holder, needed)
     return holder
 
@@ -66,7 +43,8 @@ def visit(line: Line, settings: Settings, request: Request) -> Visit:
     found = sessions.check(line, sent, settings.web_session_idle_seconds)
     if found is not None:
         return Visit(secret, found.holder, found.id)
-    holder = LOCAL if _is_open(line, settings, request) else None
+    is_open = _is_near(settings, request) and tokens.nobody_yet(line)
+    holder = tokens.LOCAL if is_open else None
     return Visit(secret, holder, is_new=not is_known)
 
 
@@ -94,12 +72,12 @@ def _behind_proxy(line: Line, settings: Settings, name: str) -> Holder:
     return holder
 
 
-def _is_open(line: Line, settings: Settings, request: Request) -> bool:
-    near = is_loopback(settings.web_host) and is_loopback(request.remote_addr or "")
+def _is_near(settings: Settings, request: Request) -> bool:
+    """Whether it comes from this machine, and nobody passed it on from elsewhere."""
     passed_on = request.environ.get(FORWARDED) or request.environ.get(BELIEVED)
-    if not near or passed_on or settings.web_proxy_user_header:
+    if passed_on or settings.web_proxy_user_header:
         return False
-    return people.nobody_yet(line)
+    return tokens.is_near(settings.web_host, request.remote_addr or "")
 
 
 def refuse_foreign_pages(request: Request) -> None:

@@ -9,13 +9,11 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
-from orch import bootstrap, invitations, logs, people, tasks, tokens
+from orch import bootstrap, invitations, logs, tasks, tokens
 from orch.config import Settings
-from orch.errors import ConfigError
 from orch.invitations import welcome_path
 from orch.line import Line
 from web import create_app
-from web.entrance import is_loopback
 from web.streams import MOST
 
 THREADS: Final = 2 * MOST
@@ -28,7 +26,7 @@ STOP_SECONDS: Final = 10
 def serve(settings: Settings) -> None:
     """Serve until told to stop. Raises ConfigError, SchemaMismatch, StoreUnavailable."""
     line = tasks.line()
-    require_names_beyond_loopback(line, settings)
+    require_tokens_beyond_loopback(line, settings)
     invitation = invitations.first(line)
     # The worker is forked from here and opens connections of its own.
     line.store.dispose()
@@ -37,16 +35,10 @@ def serve(settings: Settings) -> None:
     _Server(settings, invitation).run()
 
 
-def require_names_beyond_loopback(line: Line, settings: Settings) -> None:
+def require_tokens_beyond_loopback(line: Line, settings: Settings) -> None:
     """Raise ConfigError for an address others can reach while nobody could be told from another."""
-    if is_loopback(settings.web_host) or settings.web_proxy_user_header:
-        return
-    if not tokens.any_usable(line) and not people.any_who_may_come(line):
-        raise ConfigError(
-            f"{settings.web_host} can be reached by others, and there is no token and no person.",
-            suggested_fix="Run `orch user add NAME --role admin` or `orch token add NAME "
-            "--role admin` first, or bind to 127.0.0.1.",
-        )
+    if not settings.web_proxy_user_header:
+        tokens.require_beyond_loopback(line, settings.web_host)
 
 
 def tell_invitation(secret: str, address: str) -> None:

@@ -8,17 +8,22 @@ from tests.architecture import tree
 
 WIRES = ("web/", "orch/mcp_server")
 # A name alone would let an operator of some repos steer all of them.
-UNSIGNED = re.compile(
-    r"""\bOrder\((?![^()]*(?:\([^()]*\)[^()]*)*\*\*)"""
-    r"""|\b(?:controls|agents)\.\w+\([^)]*\bholder\.name|actor=[\w.]*\bholder\.name"""
-)
+UNSIGNED = re.compile(r"\bOrder\((?![^()]*(?:\([^()]*\)[^()]*)*\*\*)|\bholder\.name\b")
+OF_NO_REPO = {
+    "web/entrance.py",
+    "web/visits.py",
+    "web/pages/door.py",
+    "web/pages/frame.py",
+    "web/pages/people.py",
+}
+"""What steers nothing in a repo, or only says who somebody is."""
 
 
 def test_every_order_from_a_wire_carries_the_reach_of_its_holder() -> None:
     unsigned = [
         f"{name}: {found[0]}"
         for name in tree.modules()
-        if name.startswith(WIRES)
+        if name.startswith(WIRES) and name not in OF_NO_REPO
         for found in UNSIGNED.finditer(tree.text(name))
     ]
     assert unsigned == []

@@ -15,7 +15,7 @@ from tests.web.conftest import Web, csrf_in
 from web.api import ROUTES
 from web.pages.frame import PAGES
 from web.routes import Route
-from web.serve import require_names_beyond_loopback
+from web.serve import require_tokens_beyond_loopback
 
 PAUSE = "/serial-gate/pause?work_item=APP-1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -122,10 +122,10 @@ def test_bound_to_the_world_nobody_comes_in_without_a_token(web: Web) -> None:
     open_to_all = Web(web.rig, web.folder, web_host=EVERYWHERE)
     assert open_to_all.client.get("/queue").status_code == 401
     with pytest.raises(ConfigError, match="no token and no person"):
-        require_names_beyond_loopback(web.line, open_to_all.settings)
-    require_names_beyond_loopback(web.line, web.settings)
+        require_tokens_beyond_loopback(web.line, open_to_all.settings)
+    require_tokens_beyond_loopback(web.line, web.settings)
     web.token("viewer")
-    require_names_beyond_loopback(web.line, open_to_all.settings)
+    require_tokens_beyond_loopback(web.line, open_to_all.settings)
 
 
 def test_a_token_must_come_whole_and_alone(web: Web) -> None:
@@ -242,10 +242,11 @@ def test_a_cookie_is_no_way_in(web: Web) -> None:
 
 
 def test_every_answer_carries_the_security_headers(web: Web) -> None:
-    for address in ("/queue", "/docs", "/healthz", "/nowhere", "/why"):
+    for address in ("/queue", "/docs", "/healthz", "/nowhere", "/why", "/ui/me", "/ui/sign-in"):
         headers = web.client.get(address).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "Access-Control-Allow-Origin" not in headers
         expected = "private, no-cache" if address == "/queue" else "no-store"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from orch.errors import TooManyTries
 from orch.limits import Limit, neighbourhood
 from tests.factories import dump
 from tests.web.conftest import Web
@@ -51,6 +53,19 @@ def test_each_address_has_a_window_of_its_own_that_slides(web_on_both: Web) -> N
     web.rig.clock.advance(30)
     assert client.post("/hooks/test", environ_base=NEAR).status_code == 200
     assert client.post("/hooks/test", environ_base=NEAR).status_code == 429
+
+
+def test_many_at_once_get_no_more_than_there_is_room_for(web_on_both: Web) -> None:
+    def knock(_: int) -> bool:
+        try:
+            FEW.take(web_on_both.line, "a key")
+        except TooManyTries:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(knock, range(16)))
+    assert sum(taken) == FEW.most
 
 
 def test_a_forged_address_is_no_way_around(web: Web) -> None:

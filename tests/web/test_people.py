@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from orch.people import NewPerson
 from orch.tokens import Holder
 from tests.factories import dump
 from tests.web.conftest import PASSWORD, Person, Web, csrf_in
-from web.serve import require_names_beyond_loopback, tell_invitation
+from web import serve
+from web.serve import require_tokens_beyond_loopback, tell_invitation
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 CHOSEN = {"password": PASSWORD, "password_again": PASSWORD}
@@ -110,17 +112,35 @@ def test_the_first_link_is_told_once_and_not_through_the_log(
     assert "http://[::1]:8765/ui/welcome?key=5ec7e7" in err
 
 
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        (("127.0.0.1", 8765), "http://127.0.0.1:8765/ui/welcome?key=5ec7e7"),
+        (("0.0.0.0", 80), "http://127.0.0.1:80/ui/welcome?key=5ec7e7"),  # noqa: S104
+        (("::1", 8765, 0, 0), "http://[::1]:8765/ui/welcome?key=5ec7e7"),
+    ],
+)
+def test_a_server_tells_the_link_once_it_listens_and_its_port_is_known(
+    web: Web, capsys: pytest.CaptureFixture[str], bound: Any, told: str
+) -> None:
+    listening = SimpleNamespace(LISTENERS=[SimpleNamespace(getsockname=lambda: bound)])
+    serve._Server(web.settings, None)._ready(listening)
+    assert capsys.readouterr().err == ""
+    serve._Server(web.settings, "5ec7e7")._ready(listening)
+    assert told in capsys.readouterr().err
+
+
 def test_bound_to_the_world_a_person_is_enough_and_a_disabled_one_is_not(web: Web) -> None:
     world = Web(web.rig, web.folder, web_host=EVERYWHERE)
     with pytest.raises(ConfigError, match="no person"):
-        require_names_beyond_loopback(web.line, world.settings)
+        require_tokens_beyond_loopback(web.line, world.settings)
     web.person("ann")
-    require_names_beyond_loopback(web.line, world.settings)
+    require_tokens_beyond_loopback(web.line, world.settings)
     people.disable(web.line, "ann", "root")
     with pytest.raises(ConfigError):
-        require_names_beyond_loopback(web.line, world.settings)
+        require_tokens_beyond_loopback(web.line, world.settings)
     proxied = Web(web.rig, web.folder, web_host=EVERYWHERE, **BEHIND)
-    require_names_beyond_loopback(web.line, proxied.settings)
+    require_tokens_beyond_loopback(web.line, proxied.settings)
 
 
 def test_the_first_person_ends_that_this_machine_is_admin(web: Web) -> None:
@@ -178,7 +198,7 @@ def test_an_admin_ends_sessions_tokens_and_people(web: Web) -> None:
     assert admin.post("/ui/people/end-session", session=session).status_code == 303
     assert ann.get("/ui/me").status_code == 302
     assert admin.post("/ui/people/revoke-token", name="<b>ci</b>").status_code == 303
-    assert not tokens.any_usable(web.line)
+    assert not any(each["usable"] for each in tokens.listed(web.line))
     assert admin.post("/ui/people/disable", name="ann").status_code == 303
     assert ann.sign_in("ann").status_code == 401
     assert admin.post("/ui/people/disable", name="root").status_code == 409
