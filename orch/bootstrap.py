@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import orch
 from orch import clock, dispatcher
 from orch.agent_settings import AgentSettings
 from orch.config import Settings, agent_base_environment, load_settings
+from orch.counts import counted
+from orch.errors import ConfigError
 from orch.line import Limits, Line
 from orch.monitor import Rounds, Watched
 from orch.ports import (
@@ -31,6 +34,7 @@ from orch.serial_gate import Gate, Layers
 from orch.store import revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
+from orch.traces import Collector
 from orch.upkeep import Keeper
 from orch.worker import Bench
 from orch.workshop import Plan, Workshop
@@ -100,13 +104,14 @@ def build_bench(
     name: str,
     stopping: Callable[[], bool] = lambda: False,
     closing: Callable[[], bool] = lambda: False,
+    turned: Callable[[], None] = lambda: None,
 ) -> Bench:
     """What a worker of this name works with."""
     root = Path(settings.data_dir).resolve()
     runner = _runner(settings)
     commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
     shop = build_workshop(settings, runner) if settings.repos else None
-    return Bench(name, runner, commands, root, shop, stopping, closing)
+    return Bench(name, runner, commands, root, shop, stopping, closing, turned)
 
 
 def _runner(settings: Settings) -> AgentRunner:
@@ -169,6 +174,24 @@ def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False
     return Rounds(rooms, _commands(_runner(settings)), watched, root, leaving)
 
 
+def build_collector(settings: Settings) -> Collector:
+    """Where spans are sent. Raises ConfigError when nobody said where, or with what."""
+    if not settings.otel_endpoint:
+        raise ConfigError(
+            "No collector of traces is configured.",
+            suggested_fix="Set ORCH_OTEL_ENDPOINT to its OTLP/HTTP address, http://host:4318.",
+        )
+    try:
+        # Here, because nobody else is to load OpenTelemetry.
+        from orch.adapters.otlp import OtlpCollector
+    except ImportError as error:
+        raise ConfigError(
+            "Traces need OpenTelemetry, which is not installed.",
+            suggested_fix="Install it beside orch: `pip install 'orch[traces]'`.",
+        ) from error
+    return OtlpCollector(settings.otel_endpoint, orch.__version__)
+
+
 class _Rooms(Workspaces, Upkeep, Protocol):
     """What keeps workspaces, and their disk."""
 
@@ -182,7 +205,8 @@ def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]
     ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
     access = Access(env=ssh, path=environment.get("PATH", os.defpath))
     git, root = GitCommand(access), Path(settings.data_dir).resolve()
-    return GitWorkspaces(git, root, patience), PlainForge(git, root, patience)
+    forge: Forge = PlainForge(git, root, patience)
+    return GitWorkspaces(git, root, patience), counted(forge, "forge")
 
 
 def _commands(runner: AgentRunner) -> RepoCommands:

@@ -31,6 +31,8 @@ from orch.repo_settings import RepoSettings, Seconds
 from orch.stages import AGENTS
 
 PREFIX: Final = "ORCH_"
+OTEL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""What every program that sends spans goes by; read where nobody told orch itself."""
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
 SECRETS: Final = frozenset({"database_url", "broker_url"})
@@ -107,6 +109,14 @@ class Settings(BaseModel):
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
     )
+    metrics_repos: int = Field(
+        50, ge=0, le=1000, description="Repos with series of their own in /metrics: the busiest."
+    )
+    otel_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s@]+)?$",
+        description="OTLP/HTTP collector that gets a trace per task; empty sends none.",
+    )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )
@@ -180,6 +190,9 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
             if name.startswith(PREFIX) and key in Settings.model_fields and key not in TABLES:
                 values[key] = text
                 places[key] = f"{source}, {name}"
+    if "otel_endpoint" not in values and environ.get(OTEL_ENDPOINT):
+        values["otel_endpoint"] = environ[OTEL_ENDPOINT]
+        places["otel_endpoint"] = f"environment, {OTEL_ENDPOINT}"
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

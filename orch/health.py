@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from orch import serial_gate, upkeep
 from orch.errors import StoreUnavailable
-from orch.gate_fallback import evaluated
 from orch.line import Line
-from orch.serial_gate import Gate
 from orch.store import probes, revisions, views, vitals
 from orch.store.session import Connection
 
@@ -108,51 +104,3 @@ def _problems(found: dict[str, Any], tick_seconds: float) -> list[str]:
 def _degraded(line: Line) -> list[str]:
     with line.store.rolled_back() as conn:
         return sorted(probes.probe(conn, line.gate, line.now()).degraded)
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Everything /metrics shows, of one moment."""
-
-    counters: list[dict[str, Any]]
-    waiting: int
-    waiting_repos: int
-    oldest_waiting: float
-    reasons: dict[str, int]
-    agents: dict[str, dict[str, Any]]
-    workers: int
-    ages: dict[str, float]
-    stalled: dict[str, int]
-    ended: dict[str, int]
-    disk: list[dict[str, Any]]
-    """What each host last found on its disk: see `orch.upkeep.disk`."""
-
-
-def readings(line: Line) -> Readings:
-    """The numbers of this moment. Raises StoreUnavailable."""
-
-    def look(gate: Gate) -> Readings:
-        return line.store.read(lambda conn: _readings(conn, line, gate))
-
-    return evaluated(line, look)
-
-
-def _readings(conn: Connection, line: Line, gate: Gate) -> Readings:
-    now, stale = line.now(), line.limits.worker_stale
-    moment = views.moment(conn, now)
-    waiting = vitals.waiting(conn)
-    stuck = vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
-    return Readings(
-        counters=[dict(row) for row in vitals.counted(conn)],
-        waiting=waiting["jobs"],
-        waiting_repos=waiting["repos"],
-        oldest_waiting=age(waiting["oldest"], moment) or 0.0,
-        reasons=dict.fromkeys([*serial_gate.CLAUSES, "none"], 0)
-        | vitals.sampled_reasons(conn, gate, now),
-        agents=views.agents_now(conn, now, stale),
-        workers=len(vitals.live_workers(conn, now, stale)),
-        ages={name: age(row["at"], moment) or 0.0 for name, row in vitals.beats_now(conn).items()},
-        stalled={row["agent"]: row["claims"] for row in stuck},
-        ended=vitals.ended_jobs(conn),
-        disk=upkeep.measured(conn),
-    )

@@ -15,15 +15,17 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, dispatcher, logs, strays, worker
+from orch import bootstrap, clock, dispatcher, logs, strays, tally, worker
 from orch.adapters.celery_queue import CeleryQueue
+from orch.counts import HERE
 from orch.errands import Errands
 from orch.errors import OrchError
 from orch.line import Line
 from orch.ports import Claim
 from orch.stages import CONTROL_QUEUE
-from orch.store import fleet
+from orch.store import fleet, ledger
 from orch.store.moments import DATABASE_TIME
+from orch.store.session import Connection
 
 log = structlog.get_logger(__name__)
 app = Celery("orch", config_source="celeryconfig", set_as_current=False)
@@ -34,6 +36,8 @@ JOBS_A_MESSAGE = 500
 UPKEEP_SECONDS = 3600.0
 """How often a host's workspaces are looked through. Beat rings more often, as it forgets when it
 last rang whenever it is started anew."""
+TRACES_SECONDS = 60.0
+"""How often spans are sent."""
 EARLY = 0.9
 """The part of a period after which a ring counts: two beats ring, and never to the second."""
 
@@ -63,6 +67,7 @@ def bench() -> worker.Bench:
         name,
         stopping=lambda: _leaving.value >= STOPPING,
         closing=lambda: _leaving.value >= CLOSING,
+        turned=lambda: tally.flush(line()),
     )
 
 
@@ -71,8 +76,10 @@ def dispatch(by: str = "kick") -> None:
     """One tick. Running twice, or two at once, is harmless."""
     queue().clear_kick()
     if by == "beat":
-        line().store.write(lambda conn: fleet.note_beat(conn, "beat", line().now()))
+        _note_beat()
+    elapsed = clock.stopwatch()
     done = dispatcher.tick(line())
+    HERE.observe("tick_duration_seconds", elapsed())
     if done.claimed or done.reaped or done.expired:
         log.info(
             "tick.done",
@@ -81,6 +88,34 @@ def dispatch(by: str = "kick") -> None:
             reaped=done.reaped,
             expired=done.expired,
         )
+
+
+def _note_beat() -> None:
+    """Beat has rung; what this process has counted since goes with the same write."""
+    counted = HERE.take()
+
+    def note(conn: Connection) -> None:
+        fleet.note_beat(conn, "beat", line().now())
+        ledger.count_all(conn, counted)
+
+    try:
+        line().store.write(note)
+    except OrchError:
+        HERE.put_back(counted)
+        raise
+
+
+@app.task(name="orch.tally")
+def count() -> None:
+    """Count what the ledger says."""
+    tally.count_ledger(line())
+
+
+@app.task(name="orch.traces")
+def traces() -> None:
+    """Let spans be sent, in a process beside us; by one host at a time."""
+    if bootstrap.load().otel_endpoint and _our_turn("traces-round", TRACES_SECONDS):
+        errands().start("traces", "--errand")
 
 
 @app.task(name="orch.sweep")
@@ -152,6 +187,7 @@ def _fit_for_work(instance: Any, **_: Any) -> None:
 def _in_child(**_: Any) -> None:
     for part in (line, queue, bench, errands):
         part.cache_clear()
+    HERE.take()  # what was counted before the fork is the parent's
     _warm()
 
 

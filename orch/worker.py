@@ -57,6 +57,8 @@ class Bench:
     """Whether this worker was asked to go at once: its agent is stopped, the job handed back."""
     closing: Callable[[], bool] = lambda: False
     """Whether this worker was asked to go at all: it then takes no further job."""
+    turned: Callable[[], None] = lambda: None
+    """Called after each turn: what this process has counted is written down."""
 
 
 def work_through(line: Line, bench: Bench, claim: Claim, most: int = 1) -> list[str]:
@@ -93,6 +95,7 @@ def _one(line: Line, bench: Bench, turn: Turn, goes_on: bool) -> tuple[str, Sett
         return "fenced", Settled(False)  # somebody else's job by now: nothing of it is ours
     worker = bench.name if goes_on and not bench.closing() else None
     settled = turns.settle(line, turn, outcome, worker)
+    bench.turned()
     return decision.next if settled.written else "stale", settled
 
 

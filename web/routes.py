@@ -13,11 +13,11 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
-from orch import health
+from orch import health, readings
 from orch.clock import Clock
 from orch.config import Settings
-from orch.health import Readings
 from orch.line import Line
+from orch.readings import Readings
 from orch.tokens import Holder, Role
 from web import entrance, given
 from web.given import Given, Source
@@ -70,8 +70,11 @@ class Desk:
         return found
 
     def readings(self) -> Readings:
-        """The line's numbers; counting all jobs takes a moment, so at most every five seconds."""
-        found: Readings = self._readings.get(self.clock(), 5.0, lambda: health.readings(self.line))
+        """The line's numbers; counting what waits takes a moment, so at most every five seconds."""
+        named = self.settings.metrics_repos
+        found: Readings = self._readings.get(
+            self.clock(), 5.0, lambda: readings.readings(self.line, named)
+        )
         return found
 
 

@@ -81,6 +81,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "sweep": ("running", "Look at every repo for openings that were missed."),
         "clean": ("keeping", "Discard the workspaces of tasks that ended long ago."),
         "monitor": ("keeping", "Run the repos' health commands, and freeze where one is red."),
+        "traces": ("keeping", "Send spans of what has ended to the collector of traces."),
     },
 }
 MODULES: Final = {name: module for group in VERBS.values() for name, (module, _) in group.items()}
