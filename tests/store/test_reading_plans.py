@@ -1,4 +1,4 @@
-"""What /metrics, the tally and the traces ask for is found by index, however long the history is."""
+"""What /metrics, the tally and the traces ask is found by index, however long the history is."""
 
 from __future__ import annotations
 
