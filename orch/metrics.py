@@ -6,8 +6,9 @@ the moment of the answer. `docs/metrics.md`, the dashboard's test and /metrics i
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -21,6 +22,7 @@ OTHER: Final = "other"
 """The value of a label for whatever has none of its own."""
 STAGES: Final = stages.TRACKS[stages.DEFAULT_TRACK]
 """Those at which somebody works."""
+TOKENS: Final = ("input", "cached_input", "output")
 OF_WAITS: Final = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 OF_RUNS: Final = (5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600)
 OF_TICKS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -52,6 +54,10 @@ def _histogram(stored: str, says: str, buckets: Sequence[float], *labels: str) -
     return Metric(f"orch_{stored}", "histogram", says, labels, stored, buckets, zero)
 
 
+def _each(*values: Iterable[str]) -> Iterator[str]:
+    return (SEPARATOR.join(together) for together in itertools.product(*values))
+
+
 def _gauge(name: str, says: str, *labels: str) -> Metric:
     return Metric(f"orch_{name}", "gauge", says, labels)
 
@@ -61,7 +67,7 @@ _LEDGER: Final = (
              zero=("task.created", "task.landed", "repo.frozen")),
     _counter("claims", "Jobs claimed.", "agent", zero=stages.AGENTS),
     _counter("jobs_ended", "Jobs that ended; the outcome is `succeeded` or how it failed.",
-             "stage", "outcome"),
+             "stage", "outcome", zero=_each(STAGES, ("succeeded", *FAILURES))),
     _histogram("job_wait_seconds", "From the time a job was queued, or went back, to its claim.",
                OF_WAITS, "stage"),
     _histogram("job_run_seconds", "From a claim to the job's end, or until it went back.",
@@ -71,7 +77,7 @@ _LEDGER: Final = (
     _counter("cost_usd", "What the turns of ended jobs cost, as far as their agents told.",
              "agent", zero=stages.AGENTS),
     _counter("tokens", "Tokens of the turns of ended jobs; `cached_input` is part of `input`.",
-             "agent", "kind"),
+             "agent", "kind", zero=_each(stages.AGENTS, TOKENS)),
 )  # fmt: skip
 _COUNTED: Final = (
     _histogram("tick_duration_seconds", "How long a dispatcher's tick took.", OF_TICKS),

@@ -23,7 +23,6 @@ READER: Final = "tally"
 BATCH: Final = 2000
 BATCHES: Final = 10
 """How many batches one round reads at most: a control task must be over in a moment."""
-TOKENS: Final = ("input", "cached_input", "output")
 
 Sums = defaultdict[tuple[str, str], float]
 
@@ -94,7 +93,7 @@ def _ended(sums: Sums, row: Mapping[str, Any]) -> None:
     agent, usage = known_agent(row["agent"]), row["usage"] or {}
     if cost := _number(usage.get("cost_usd")):
         sums[metrics.key("cost_usd", agent)] += cost
-    for kind in TOKENS:
+    for kind in metrics.TOKENS:
         if tokens := _number(usage.get(f"{kind}_tokens")):
             sums[metrics.key("tokens", agent, kind)] += tokens
 
