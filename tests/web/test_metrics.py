@@ -93,8 +93,9 @@ def test_every_counter_the_code_writes_is_in_the_catalogue_and_none_beside_them(
     for _, node in tree.nodes("orch"):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             place = WRITES.get((ast.unparse(node.func.value), node.func.attr))
-            if place is not None and isinstance(node.args[place], ast.Constant):
-                written.add(node.args[place].value)
+            name = node.args[place] if place is not None else None
+            if isinstance(name, ast.Constant):
+                written.add(str(name.value))
     assert written == set(metrics.STORED)
 
 
@@ -154,7 +155,7 @@ def test_beyond_the_busiest_repos_all_are_one(web_on_both: Web) -> None:
 
 
 def test_the_number_of_series_ends_with_the_busiest(web: Web) -> None:
-    counts = []
+    counts: list[int] = []
     for repos in (0, 60, 60):
         for number in range(repos):
             web.rig.task(f"R{len(counts)}{number}-1", repo=f"r{len(counts)}-{number}")
