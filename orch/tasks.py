@@ -159,8 +159,7 @@ def _our_turn(name: str, every: float) -> bool:
 @app.task(name="orch.work")
 def work(job_id: int, token: str) -> None:
     """Run one claimed job. The agent's name is not in the message: the store knows it."""
-    came_to = worker.work_through(line(), bench(), Claim(job_id, token, ""), JOBS_A_MESSAGE)
-    log.info("job.left", job_id=job_id, outcome=came_to[0], and_then=len(came_to) - 1)
+    worker.work_through(line(), bench(), Claim(job_id, token, ""), JOBS_A_MESSAGE)
 
 
 # --- the worker's own life --------------------------------------------------------------------
