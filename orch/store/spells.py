@@ -68,7 +68,8 @@ def read_on(conn: Connection, now: Moment, after: int, most: int) -> list[dict[s
     `before` is the entry with which the spell began that this one ends, or None: that of a job
     another program wrote has none.
     """
-    found = conn.execute(_next(now), {"after": after, "most": most}).mappings().all()
+    unread = _next(now, SETTLED_SECONDS)
+    found = conn.execute(unread, {"after": after, "most": most}).mappings().all()
     settled = [place for place, row in enumerate(found, 1) if row["settled"]]
     rows = [dict(row) for row in found[: max(settled, default=0)]]
     earlier = _entries(conn, [row["before_id"] for row in rows if row["before_id"] is not None])
@@ -89,7 +90,7 @@ _BY_ID: Final = select(events.c.id, events.c.kind, events.c.at, events.c.reason)
 
 
 @lru_cache(maxsize=4)
-def _next(now: Moment) -> Any:
+def _next(now: Moment, age: float) -> Any:
     earlier = events.alias()
     began = (
         select(earlier.c.id)
@@ -115,7 +116,7 @@ def _next(now: Moment) -> Any:
         tasks.c.work_item_id,
         tasks.c.created_at.label("task_at"),
         case((asked, began), else_=null()).label("before_id"),
-        (events.c.at <= later(now, -SETTLED_SECONDS)).label("settled"),
+        (events.c.at <= later(now, -age)).label("settled"),
     )
     unread = events.c.id > bindparam("after", type_=Integer)
     first = select(*columns).select_from(source).where(unread).order_by(events.c.id)
