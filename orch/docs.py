@@ -247,7 +247,8 @@ def metrics_page() -> str:
 
 _OF_METRICS: Final = (
     "`GET /metrics` answers in Prometheus' words, to a token of the role viewer. It reads anew at",
-    "most every five seconds, however many ask, and by index: it costs what waits, not the past.",
+    "most every five seconds, however many ask, and never for more than a twentieth of its time;",
+    "by index, so that it costs what waits and not what has ended.",
     "",
     "- **Counters are sums over all processes**, kept in the store: any web process answers",
     "  the same and none is lost with a process. What is counted *from the ledger* is read from it",

@@ -21,7 +21,8 @@ NAMED: Final = 50
 """How many repos have series of their own, unless the settings say otherwise. A line may serve ten
 thousand, and each series costs whoever stores it for as long as it is kept."""
 LOOKED_AT: Final = 1000
-"""The heads of so many repos are looked at: each is two seeks in an index."""
+"""So many repos are looked at one by one, those named and those that are `other`: the head of each
+is two seeks in an index."""
 
 Samples = dict[tuple[str, ...], float]
 """Values by the values of the labels."""
@@ -79,7 +80,7 @@ def _waiting(conn: Connection, line: Line, gate: Gate, moment: datetime) -> dict
 def _lanes(conn: Connection, gate: Gate, moment: datetime, named: int) -> dict[str, Samples]:
     lanes = vitals.lanes(conn, max(named, LOOKED_AT))
     busiest = [row["repo"] for row in lanes.busiest if row["repo"] is not None]
-    held = vitals.holders_since(conn)
+    held = vitals.holders_since(conn, max(named, LOOKED_AT))
     own = list(dict.fromkeys([*busiest, *held]))[:named]
     waiting = {row["repo"]: float(row["jobs"]) for row in lanes.busiest}
     oldest = {row["repo"]: _since(row["oldest"], moment) for row in lanes.busiest}

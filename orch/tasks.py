@@ -15,7 +15,7 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, clock, dispatcher, logs, strays, tally, worker
+from orch import bootstrap, clock, dispatcher, logs, strays, tally, tracing, worker
 from orch.adapters.celery_queue import CeleryQueue
 from orch.counts import HERE
 from orch.errands import Errands
@@ -199,10 +199,13 @@ def _warm() -> None:
         log.warning("worker.cold", error=str(error))
 
 
-def _park_strays() -> None:
-    """See that no task is stranded by a stage table or tracks that are other than before."""
+def _begin() -> None:
+    """See that no task is stranded by a stage table or tracks that are other than before, and that
+    spans are told of all that ends from now on."""
     try:
         strays.park(line())
+        if bootstrap.load().otel_endpoint:
+            tracing.begin(line())
     except OrchError as error:
         log.warning("worker.cold", error=str(error))
 
@@ -213,7 +216,7 @@ def _register(sender: Any, **_: Any) -> None:
     served = sorted(sender.app.amqp.queues.consume_from)
     if served[0] == CONTROL_QUEUE:
         _warm()
-        _park_strays()
+        _begin()
     concurrency = sender.controller.concurrency or 1
     _alive.append(
         threading.Thread(

@@ -46,7 +46,7 @@ class Sent:
 def send(line: Line, collector: Collector, leaving: Callable[[], bool] = lambda: False) -> Sent:
     """Send what the ledger has told since the last round; the first one begins with what comes."""
     done = Sent()
-    after = line.store.write(_begun)
+    after = begin(line)
     while not leaving():
         rows, moment = line.store.read(partial(_read, line=line, after=after))
         if not rows:
@@ -61,6 +61,11 @@ def send(line: Line, collector: Collector, leaving: Callable[[], bool] = lambda:
         done.spans += len(spans) if outcome == "sent" else 0
         after = rows[-1]["id"]
     return done
+
+
+def begin(line: Line) -> int:
+    """See that there is a place in the ledger to go on from: the first time it is its end."""
+    return line.store.write(_begun)
 
 
 def _begun(conn: Connection) -> int:

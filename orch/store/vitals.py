@@ -144,7 +144,7 @@ def heads_since(conn: Connection, gate: Gate, names: Sequence[str]) -> dict[str,
     return dict(conn.execute(statement, {"names": list(names)}).tuples().all())
 
 
-def holders_since(conn: Connection, most: int = 10_000) -> dict[str, datetime]:
+def holders_since(conn: Connection, most: int) -> dict[str, datetime]:
     """Per repo with live jobs, since when the oldest of them is; those held longest first."""
     oldest = func.min(func.coalesce(jobs.c.claimed_at, jobs.c.started_at, jobs.c.created_at))
     statement = select(jobs.c.repo, type_coerce(oldest, UtcDateTime)).where(LIVE)

@@ -15,8 +15,9 @@ from orch.counts import Counts
 from orch.metrics import METRICS
 from orch.store import fleet, ledger, spells
 from tests.architecture import tree
-from tests.factories import Rig
+from tests.factories import START, Rig
 from tests.web.conftest import Web
+from web.routes import Remembered
 
 
 def families(web: Web) -> dict[str, Family]:
@@ -201,3 +202,15 @@ def test_a_repo_s_name_cannot_break_the_lines(web: Web) -> None:
     web.rig.task("EVIL-1", repo='a"} 1\nevil_total{x="')
     assert values(web, "orch_repo_waiting_jobs", "repo") == {'a"} 1\nevil_total{x="': 1}
     assert set(families(web)) == set(METRICS)
+
+
+def test_an_answer_that_took_long_is_kept_for_longer() -> None:
+    took = iter([0.1, 2.0, 0.1])
+    remembered = Remembered(lambda: lambda: next(took))
+    asked: list[int] = []
+
+    def at(seconds: float) -> int:
+        remembered.get(START + timedelta(seconds=seconds), 5, lambda: asked.append(1))
+        return len(asked)
+
+    assert [at(second) for second in (0, 4.9, 5, 10, 44.9, 45)] == [1, 1, 2, 2, 2, 3]
