@@ -14,7 +14,7 @@ from orch.health import STUCK_SECONDS, age
 from orch.line import Line
 from orch.metrics import OTHER
 from orch.serial_gate import Gate
-from orch.store import spells, views, vitals
+from orch.store import entries, views, vitals
 from orch.store.session import Connection
 
 NAMED: Final = 50
@@ -138,7 +138,7 @@ def _health(conn: Connection, gate: Gate, moment: datetime) -> dict[str, Samples
         for beat, name in names.items()
         if beat in told
     }
-    readers = {name: spells.behind(conn, name) for name in (tally.READER, tracing.READER)}
+    readers = {name: entries.behind(conn, name) for name in (tally.READER, tracing.READER)}
     return ages | {
         "orch_ledger_behind_events": _labelled(
             {name: behind for name, behind in readers.items() if behind is not None}

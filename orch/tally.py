@@ -15,7 +15,7 @@ from orch.counts import HERE, Counts
 from orch.errors import StoreUnavailable
 from orch.line import Line
 from orch.metrics import known_agent, known_outcome, known_stage
-from orch.store import ledger, spells
+from orch.store import entries, ledger
 from orch.store.session import Connection
 
 READER: Final = "tally"
@@ -43,10 +43,10 @@ def count_ledger(line: Line) -> int:
 
 def _count_batch(conn: Connection, line: Line) -> int:
     now = line.now()
-    rows = spells.read_on(conn, now, spells.hold(conn, READER, now), BATCH)
+    rows = entries.read_on(conn, now, entries.hold(conn, READER, now), BATCH)
     if rows:
         ledger.count_all(conn, sums_of(rows))
-        spells.advance(conn, READER, now, rows[-1]["id"])
+        entries.advance(conn, READER, now, rows[-1]["id"])
     return len(rows)
 
 
@@ -70,14 +70,14 @@ def sums_of(rows: Iterable[Mapping[str, Any]]) -> Sums:
             sums[metrics.key("claims", known_agent(row["agent"]))] += 1
         if row["kind"] == "task.landed" and row["task_at"] is not None:
             _observe(sums, "task_lead_seconds", (row["at"] - row["task_at"]).total_seconds())
-        if row["kind"] in spells.END:
-            _spell(sums, row)
+        if row["kind"] in entries.END:
+            _stretch(sums, row)
         if row["kind"] in ("job.succeeded", "job.failed", "job.cancelled"):
             _ended(sums, row)
     return sums
 
 
-def _spell(sums: Sums, row: Mapping[str, Any]) -> None:
+def _stretch(sums: Sums, row: Mapping[str, Any]) -> None:
     began = row["before"]
     since = row["queued_at"] if began is None else began["at"]
     if since is None:  # a job whose row is gone

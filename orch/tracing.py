@@ -16,7 +16,7 @@ import structlog
 
 from orch import metrics, names, stages
 from orch.line import Line
-from orch.store import history, ledger, spells, views
+from orch.store import entries, history, ledger, views
 from orch.store.session import Connection
 from orch.traces import Collector, Fact, Span, span_of, trace_of
 
@@ -69,13 +69,13 @@ def begin(line: Line) -> int:
 
 
 def _begun(conn: Connection) -> int:
-    spells.begin(conn, READER, history.last_event(conn))
-    return spells.place(conn, READER) or 0
+    entries.begin(conn, READER, history.last_event(conn))
+    return entries.place(conn, READER) or 0
 
 
 def _read(conn: Connection, line: Line, after: int) -> tuple[list[dict[str, Any]], datetime]:
     now = line.now()
-    return spells.read_on(conn, now, after, BATCH), views.moment(conn, now)
+    return entries.read_on(conn, now, after, BATCH), views.moment(conn, now)
 
 
 def _outcome(rows: list[dict[str, Any]], moment: datetime, failed: str) -> str:
@@ -95,8 +95,8 @@ def _note(
     if spans:
         ledger.count_all(conn, {metrics.key("spans", outcome): float(len(spans))})
     # Another host may have been faster: nobody goes back.
-    if outcome != "failed" and spells.place(conn, READER) == after:
-        spells.advance(conn, READER, line.now(), rows[-1]["id"])
+    if outcome != "failed" and entries.place(conn, READER) == after:
+        entries.advance(conn, READER, line.now(), rows[-1]["id"])
 
 
 def spans_of(row: Mapping[str, Any]) -> Iterable[Span]:
@@ -104,8 +104,8 @@ def spans_of(row: Mapping[str, Any]) -> Iterable[Span]:
     if row["work_item_id"] is None:  # not about a task, or one whose row is gone
         return
     trace = trace_of(row["task_id"], row["work_item_id"], row["task_at"].isoformat())
-    if row["kind"] in spells.END:
-        yield _spell(trace, row)
+    if row["kind"] in entries.END:
+        yield _stretch(trace, row)
     if row["kind"] == "task.landed":
         yield from _landing(trace, row)
     is_over = row["to_state"] in stages.TERMINAL
@@ -118,7 +118,7 @@ def _task(trace: str, row: Mapping[str, Any]) -> Span:
     return Span(trace, span_of(trace, "task"), "", "task", row["task_at"], row["at"], facts)
 
 
-def _spell(trace: str, row: Mapping[str, Any]) -> Span:
+def _stretch(trace: str, row: Mapping[str, Any]) -> Span:
     began = row["before"]
     since = (row["queued_at"] or row["at"]) if began is None else began["at"]
     task = span_of(trace, "task")

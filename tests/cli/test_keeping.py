@@ -11,7 +11,7 @@ import structlog.testing
 
 from orch import bootstrap, errands, upkeep
 from orch.ports import Cut, Turn
-from orch.store import fleet, spells
+from orch.store import entries, fleet
 from orch.store.moments import DATABASE_TIME
 from tests.cli.conftest import CommandLine
 from tests.git_bench import commit, git, make_template
@@ -132,7 +132,7 @@ def test_the_disk_of_another_host_is_shown_as_well(shop: CommandLine) -> None:
 def test_spans_go_to_the_collector_of_the_settings(
     orch: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spells, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(entries, "SETTLED_SECONDS", 0.0)
     receiver = Receiver()
     try:
         (orch.folder / "orch.toml").write_text(f'otel_endpoint = "{receiver.url}"\n')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orch import tally, tracing
 from orch.counts import Counts, counted
-from orch.store import spells
+from orch.store import entries
 from orch.traces import Collector, Span
 from tests.flows.pipeline_bench import Pipeline
 
@@ -29,7 +29,7 @@ def test_a_task_on_git_is_traced_to_its_landing_and_its_forge_calls_are_counted(
     tracing.send(rig.line, collector)
     rig.task("APP-1", "development", track="docs")
     pipeline.until("APP-1", "done")
-    rig.clock.advance(spells.SETTLED_SECONDS)
+    rig.clock.advance(entries.SETTLED_SECONDS)
     tracing.send(rig.line, collector)
     landing, job = heard.spans["landing"], heard.spans["job deploy"]
     assert landing.parent == job.id

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 
 from orch import readings
-from orch.store import spells, vitals
+from orch.store import entries, vitals
 from orch.store.schema import events
 from tests.factories import START, Rig
 from tests.store.test_plans import NOW, found_in, grown
@@ -34,8 +34,8 @@ def test_the_ledger_is_read_on_from_where_a_reader_stands(grown: Rig) -> None:
     grown.store.write(lambda conn: conn.execute(insert(events), told))
     grown.store.write(lambda conn: conn.exec_driver_sql("ANALYZE"))
     with grown.store.rolled_back() as conn:
-        read_on = partial(spells.read_on, conn, NOW, 1400, 2000)
+        read_on = partial(entries.read_on, conn, NOW, 1400, 2000)
         assert found_in(conn, read_on) == []
-        assert found_in(conn, partial(spells.behind, conn, "tally")) == []
+        assert found_in(conn, partial(entries.behind, conn, "tally")) == []
         (last, *_) = read_on()[::-1]
     assert (last["before"]["kind"], last["before"]["id"]) == ("job.claimed", last["id"] - 1)

@@ -13,7 +13,7 @@ from orch.controls import NewTask
 from orch.counts import Counts
 from orch.errors import StoreUnavailable
 from orch.ports import AgentResult, Claim
-from orch.store import claims, spells, vitals
+from orch.store import claims, entries, vitals
 from orch.store.schema import events, jobs
 from orch.store.session import Store
 from tests.factories import Rig, ScriptedRunner
@@ -23,7 +23,7 @@ USAGE = {"cost_usd": 0.25, "input_tokens": 1000, "cached_input_tokens": 400, "ou
 
 def counted(rig: Rig) -> dict[str, float]:
     """What the store holds of what the ledger said, `name|label`, after counting the rest."""
-    rig.clock.advance(spells.SETTLED_SECONDS)
+    rig.clock.advance(entries.SETTLED_SECONDS)
     tally.count_ledger(rig.line)
     rows = rig.store.read(vitals.counted)
     return {f"{row['name']}|{row['label']}": row["value"] for row in rows}
@@ -65,7 +65,7 @@ def test_a_turn_is_counted_by_stage_agent_and_outcome(rig: Rig, tmp_path: Path) 
 def test_no_entry_is_counted_twice_and_none_before_it_has_settled(rig: Rig) -> None:
     added(rig, "TWICE-1")
     assert tally.count_ledger(rig.line) == 0
-    rig.clock.advance(spells.SETTLED_SECONDS - 1)
+    rig.clock.advance(entries.SETTLED_SECONDS - 1)
     assert tally.count_ledger(rig.line) == 0
     first = counted(rig)
     added(rig, "TWICE-2")
@@ -146,9 +146,9 @@ def test_a_round_is_bounded_and_the_next_one_goes_on(
     told = [{"at": rig.clock(), "kind": "repo.frozen"} for _ in range(tally.BATCHES * 2 + 1)]
     rig.store.write(lambda conn: conn.execute(insert(events), told))
     rig.clock.advance(60)
-    assert rig.store.read(lambda conn: spells.behind(conn, tally.READER)) is None
+    assert rig.store.read(lambda conn: entries.behind(conn, tally.READER)) is None
     assert tally.count_ledger(rig.line) == tally.BATCHES * 2
-    assert rig.store.read(lambda conn: spells.behind(conn, tally.READER)) == 1
+    assert rig.store.read(lambda conn: entries.behind(conn, tally.READER)) == 1
     assert tally.count_ledger(rig.line) == 1
 
 

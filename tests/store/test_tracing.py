@@ -1,4 +1,4 @@
-"""One trace per task, told from the ledger: every spell that is over, perhaps twice, never not."""
+"""One trace per task, told from the ledger: all stretches that are over, perhaps twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from orch import controls, tally, tracing
 from orch.controls import NewTask
 from orch.ports import AgentResult
-from orch.store import claims, spells, work
+from orch.store import claims, entries, work
 from orch.traces import Span, span_of
 from tests.factories import PASSED, Rig, ScriptedRunner
 
@@ -42,7 +42,7 @@ def heard(rig: Rig) -> Heard:
 
 
 def sent(rig: Rig, collector: Heard) -> tracing.Sent:
-    rig.clock.advance(spells.SETTLED_SECONDS)
+    rig.clock.advance(entries.SETTLED_SECONDS)
     return tracing.send(rig.line, collector)
 
 
@@ -148,7 +148,7 @@ def test_what_was_not_taken_is_sent_again_and_is_the_same(rig: Rig, heard: Heard
     assert sent(rig, heard).spans == 2
     first = [each.id for each in heard.spans]
     # A reader that did not get to note its place tells the same again.
-    rig.store.write(lambda conn: spells.advance(conn, tracing.READER, rig.clock(), 0))
+    rig.store.write(lambda conn: entries.advance(conn, tracing.READER, rig.clock(), 0))
     assert sent(rig, heard).spans == 2
     assert [each.id for each in heard.spans] == first * 2
     assert rig.counted("spans", "sent") == 4

@@ -10,7 +10,7 @@ from orch import bootstrap, tasks
 from orch.config import Settings
 from orch.counts import HERE
 from orch.errors import StoreUnavailable
-from orch.store import fleet, spells, vitals
+from orch.store import entries, fleet, vitals
 from orch.store.session import Store
 from tests.factories import Rig
 
@@ -67,7 +67,7 @@ def test_a_forked_child_begins_with_no_counts(rig: Rig, monkeypatch: pytest.Monk
 
 def test_the_ledger_is_counted_when_beat_rings_for_it(rig: Rig) -> None:
     rig.order("freeze", "app")
-    rig.clock.advance(spells.SETTLED_SECONDS)
+    rig.clock.advance(entries.SETTLED_SECONDS)
     tasks.count()
     assert rig.counted("events", "repo.frozen") == 1
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from orch import metrics, tally
 from orch.counts import Counts
 from orch.metrics import METRICS
-from orch.store import fleet, ledger, spells
+from orch.store import entries, fleet, ledger
 from tests.architecture import tree
 from tests.factories import START, Rig
 from tests.web.conftest import Web
@@ -61,7 +61,7 @@ def everything(rig: Rig) -> None:
         fleet.note_beat(conn, "disk@here", now, **told)  # type: ignore[arg-type]
 
     rig.store.write(beats)
-    rig.clock.advance(spells.SETTLED_SECONDS)
+    rig.clock.advance(entries.SETTLED_SECONDS)
     tally.count_ledger(rig.line)
     tally.flush(rig.line, counts)
 
@@ -85,12 +85,12 @@ WRITES = {
     ("self._counts", "add"): 0,
 }
 """Whose call counts something, and which of its arguments is the name."""
-SPELLS = {"job_run_seconds", "job_wait_seconds", "task_lead_seconds"}
+STRETCHES = {"job_run_seconds", "job_wait_seconds", "task_lead_seconds"}
 """Observed by the tally under a name that a variable holds."""
 
 
 def test_every_counter_the_code_writes_is_in_the_catalogue_and_none_beside_them() -> None:
-    written = set(SPELLS)
+    written = set(STRETCHES)
     for _, node in tree.nodes("orch"):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             place = WRITES.get((ast.unparse(node.func.value), node.func.attr))

@@ -1,4 +1,4 @@
-"""The ledger read from end to end, once by each reader: what a job went through, spell by spell.
+"""The ledger read from end to end, once by each reader: what a job went through, stretch by stretch.
 
 A reader's place is a row of `beats`. Who counts advances it in the transaction in which he counts;
 who tells others advances it after they have heard.
@@ -28,10 +28,10 @@ SETTLED_SECONDS: Final = 10.0
 """How old an entry must be to be read. Ids are drawn before they are committed, so that one below
 may come to light later; a transaction of orch lasts no such time."""
 BEGIN: Final = ("job.queued", "job.claimed", "job.released", "job.reaped")
-"""What a spell of a job begins with."""
+"""What a stretch of a job begins with."""
 END: Final = ("job.claimed", "job.released", "job.reaped", "job.succeeded", "job.failed",
               "job.cancelled")  # fmt: skip
-"""What a spell of a job ends with."""
+"""What a stretch of a job ends with."""
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,7 +65,7 @@ def advance(conn: Connection, reader: str, now: Moment, seen: int) -> None:
 def read_on(conn: Connection, now: Moment, after: int, most: int) -> list[dict[str, Any]]:
     """The next settled entries with the job and the task of each.
 
-    `before` is the entry with which the spell began that this one ends, or None: that of a job
+    `before` is the entry with which the stretch began that this one ends, or None: that of a job
     another program wrote has none.
     """
     unread = _next(now, SETTLED_SECONDS)
