@@ -33,6 +33,8 @@ from orch.stages import AGENTS
 PREFIX: Final = "ORCH_"
 OTEL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """What every program that sends spans goes by; read where nobody told orch itself."""
+OTLP_HTTP: Final = r"^(https?://[^\s@]+)?$"
+"""No password: one goes into OTEL_EXPORTER_OTLP_HEADERS."""
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
 SECRETS: Final = frozenset({"database_url", "broker_url"})
@@ -114,7 +116,7 @@ class Settings(BaseModel):
     )
     otel_endpoint: str = Field(
         "",
-        pattern=r"^(https?://[^\s@]+)?$",
+        pattern=OTLP_HTTP,
         description="OTLP/HTTP collector that gets a trace per task; empty sends none.",
     )
     repos: dict[str, RepoSettings] = Field(
@@ -190,8 +192,10 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
             if name.startswith(PREFIX) and key in Settings.model_fields and key not in TABLES:
                 values[key] = text
                 places[key] = f"{source}, {name}"
-    if "otel_endpoint" not in values and environ.get(OTEL_ENDPOINT):
-        values["otel_endpoint"] = environ[OTEL_ENDPOINT]
+    # Meant for every program here, so that what is no address for orch is no reason to stop.
+    usual = environ.get(OTEL_ENDPOINT, "")
+    if "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
+        values["otel_endpoint"] = usual
         places["otel_endpoint"] = f"environment, {OTEL_ENDPOINT}"
     try:
         return Settings.model_validate(values)

@@ -68,8 +68,8 @@ _LEDGER: Final = (
     _counter("claims", "Jobs claimed.", "agent", zero=stages.AGENTS),
     _counter("jobs_ended", "Jobs that ended; the outcome is `succeeded` or how it failed.",
              "stage", "outcome", zero=_each(STAGES, ("succeeded", *FAILURES))),
-    _histogram("job_wait_seconds", "From the time a job was queued, or went back, to its claim.",
-               OF_WAITS, "stage"),
+    _histogram("job_wait_seconds", "From the time a job was queued, or went back, to its claim or "
+               "its cancellation.", OF_WAITS, "stage"),
     _histogram("job_run_seconds", "From a claim to the job's end, or until it went back.",
                OF_RUNS, "stage"),
     _histogram("task_lead_seconds", "From the time a task was taken in until it had landed.",

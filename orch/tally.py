@@ -90,7 +90,9 @@ def _stretch(sums: Sums, row: Mapping[str, Any]) -> None:
 def _ended(sums: Sums, row: Mapping[str, Any]) -> None:
     outcome = known_outcome(row["failure"] or row["kind"].removeprefix("job."))
     sums[metrics.key("jobs_ended", known_stage(row["stage"]), outcome)] += 1
-    agent, usage = known_agent(row["agent"]), row["usage"] or {}
+    agent, usage = known_agent(row["agent"]), row["usage"]
+    if not isinstance(usage, dict):  # written by hand: nothing in it may stop the counting
+        return
     if cost := _number(usage.get("cost_usd")):
         sums[metrics.key("cost_usd", agent)] += cost
     for kind in metrics.TOKENS:

@@ -147,7 +147,7 @@ def _job_span(trace: str, row: Mapping[str, Any], claimed: int) -> str:
 def _landing(trace: str, row: Mapping[str, Any]) -> Iterable[Span]:
     """From the lease to the merge, a part of its job; none when nobody told how long it took."""
     data, began = row["data"], row["before"]
-    seconds = data.get("seconds")
+    seconds = data.get("seconds") if isinstance(data, dict) else None
     if not isinstance(seconds, int | float) or began is None:
         return
     commits = {f"orch.{name}": data[name] for name in ("base_sha", "merge_sha") if name in data}
@@ -178,7 +178,7 @@ def _of_end(row: Mapping[str, Any]) -> dict[str, Fact]:
     }
     if ended in ("released", "reaped"):
         return facts | {"orch.reason": _words(row["reason"])}
-    usage = row["usage"] or {}
+    usage = row["usage"] if isinstance(row["usage"], dict) else {}
     numbers = {name: usage.get(name) for name in USAGE}
     return facts | {f"orch.{n}": v for n, v in numbers.items() if isinstance(v, int | float)}
 

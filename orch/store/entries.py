@@ -1,4 +1,4 @@
-"""The ledger read from end to end, once by each reader: what a job went through, stretch by stretch.
+"""The ledger read from end to end, once by each reader, and what each stretch of a job began with.
 
 A reader's place is a row of `beats`. Who counts advances it in the transaction in which he counts;
 who tells others advances it after they have heard.

@@ -191,3 +191,14 @@ def test_a_turn_that_was_refused_leaves_no_trace_in_the_sums(rig: Rig, tmp_path:
     assert rig.work(Claim(claim.job_id, "stale", claim.agent), tmp_path) == "refused"
     found = counted(rig)
     assert (found["redeliveries_refused|"], found["claims|analyst"]) == (1, 1)
+
+
+def test_no_odd_row_stops_the_counting(rig: Rig, tmp_path: Path) -> None:
+    rig.workers()
+    added(rig, "ODD-1")
+    worked(rig, tmp_path, "ODD-1", AgentResult("exited", 0, "pass"))
+    rig.store.write(lambda conn: conn.execute(update(jobs).values(usage=[1], stage=None)))
+    told = [{"at": rig.clock(), "kind": "job.failed", "task_id": 10**9, "job_id": 10**9}]
+    rig.store.write(lambda conn: conn.execute(insert(events), told))
+    found = counted(rig)
+    assert (found["jobs_ended|other|succeeded"], found["jobs_ended|other|failed"]) == (1, 1)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 
 from orch import controls, tally, tracing
 from orch.controls import NewTask
 from orch.ports import AgentResult
 from orch.store import claims, entries, work
+from orch.store.schema import events, jobs
 from orch.traces import Span, span_of
 from tests.factories import PASSED, Rig, ScriptedRunner
 
@@ -213,3 +215,15 @@ def test_what_is_about_no_task_brings_no_span(rig: Rig, heard: Heard) -> None:
     rig.store.write(lambda conn: work.enqueue_job(conn, "analyst", "app", None, 99, rig.clock()))
     assert sent(rig, heard).spans == 0
     assert heard.spans == []
+
+
+def test_no_odd_row_stops_the_telling(rig: Rig, heard: Heard) -> None:
+    added(rig, "ODD-1")
+    odd = update(jobs).values(usage=[1], stage=None)
+    rig.store.write(lambda conn: conn.execute(odd))
+    about = {"task_id": rig.row_id("ODD-1"), "job_id": rig.job("ODD-1")["id"]}
+    told = [{"at": rig.clock(), "kind": kind, "data": [1], **about}
+            for kind in ("job.failed", "task.landed", "job.claimed", "task.landed")]  # fmt: skip
+    rig.store.write(lambda conn: conn.execute(insert(events), told))
+    assert sent(rig, heard).failed == ""
+    assert [each.name for each in heard.spans] == ["wait", "wait"]

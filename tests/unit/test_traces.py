@@ -102,9 +102,13 @@ def test_the_endpoint_is_orch_s_own_setting_else_the_one_every_program_goes_by(
     assert load_settings(own, tmp_path).otel_endpoint == "http://own:4318"
 
 
-def test_a_password_in_the_endpoint_is_refused_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_ENDPOINT"):
-        load_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:secret@host"}, tmp_path)
+@pytest.mark.parametrize("odd", ["http://me:secret@host", "localhost:4317", "grpc://host"])
+def test_what_is_no_address_for_orch_is_refused_where_it_was_meant_for_orch(
+    tmp_path: Path, odd: str
+) -> None:
+    with pytest.raises(ConfigError, match="ORCH_OTEL_ENDPOINT"):
+        load_settings({"ORCH_OTEL_ENDPOINT": odd}, tmp_path)
+    assert load_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": odd}, tmp_path).otel_endpoint == ""
 
 
 def test_without_an_endpoint_there_is_no_collector_to_build() -> None:
