@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from orch import bootstrap, tasks
+from orch import bootstrap, tasks, worker
 from orch.config import Settings
 from orch.counts import HERE
-from orch.errors import StoreUnavailable
+from orch.errors import GitError, StoreUnavailable
+from orch.ports import AgentCommand, Remote
 from orch.store import entries, fleet, vitals
 from orch.store.session import Store
-from tests.factories import Rig
+from tests.factories import Rig, ScriptedRunner
 
 
 @pytest.fixture
@@ -89,3 +92,32 @@ def test_spans_are_sent_beside_once_a_minute_and_only_where_somebody_listens(
         tasks.traces()
         rig.clock.advance(30)
     assert told == [("traces", "--errand")] * rounds
+
+
+def test_what_a_turn_counted_is_written_down_after_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the forge's calls are, which only a worker makes."""
+    monkeypatch.setattr(bootstrap, "load", lambda: Settings(data_dir=tmp_path))
+    tasks.bench.cache_clear()
+    try:
+        runner = ScriptedRunner(meanwhile=lambda: HERE.add("calls", "forge", "land", "ok"))
+        commands = {"analyst": AgentCommand("analyst", ("true",))}
+        bench = replace(tasks.bench(), runner=runner, commands=commands)
+    finally:
+        tasks.bench.cache_clear()
+    rig.workers()
+    rig.task("APP-1")
+    (claimed,) = rig.tick().claimed
+    worker.work_on(rig.line, bench, claimed.claim)
+    assert rig.counted("calls", "forge|land|ok") == 1
+    assert HERE.take() == {}
+
+
+def test_every_forge_that_is_built_is_counted(tmp_path: Path) -> None:
+    _, forge = bootstrap._git(Settings(data_dir=tmp_path))
+    HERE.take()
+    gone = Remote("app", str(tmp_path / "gone.git"))
+    with pytest.raises(GitError) as failed:
+        forge.tip(gone)
+    assert HERE.take()["calls", f"forge|tip|{failed.value.code}"] == 1
