@@ -92,6 +92,8 @@ def build_limits(settings: Settings) -> Limits:
         max_reworks=settings.max_reworks,
         task_budget_usd=settings.task_budget_usd,
         task_max_turns=settings.task_max_turns,
+        head_watch=settings.head_watch_seconds,
+        head_watch_park=settings.head_watch_park,
     )
 
 
