@@ -16,7 +16,13 @@ from prometheus_client.registry import Collector
 from orch.health import Readings
 from orch.serial_gate import CLAUSES
 
-LABELS: Final = {"gate_fallback": "clause", "reaped": "state", "stale_writes": "write"}
+LABELS: Final = {
+    "gate_fallback": "clause",
+    "reaped": "state",
+    "stale_writes": "write",
+    "notices_sent": "channel",
+    "notices_failed": "channel",
+}
 """How the label of a counter is called; those not named here call it `label`, if they have one."""
 FROM_THE_START: Final = {
     "gate_fallback": tuple(CLAUSES),
@@ -47,6 +53,13 @@ class _Line(Collector):
         yield from _agents(self._readings)
         yield from _ages(self._readings)
         yield from _disk(self._readings)
+        yield _labelled(
+            GaugeMetricFamily,
+            "orch_notices_waiting",
+            "Notices that wait to be sent.",
+            "channel",
+            self._readings.notices,
+        )
 
 
 def _counters(readings: Readings) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, func, select, true, update
@@ -62,10 +63,10 @@ def told_heads(conn: Connection) -> dict[str, Row]:
 
 
 def begin_alarm(
-    conn: Connection, kind: str, subject: str, now: Moment, detail: dict[str, Any]
+    conn: Connection, kind: str, subject: str, moment: datetime, detail: dict[str, Any]
 ) -> None:
-    """Something is wrong from now on; nobody is told yet."""
-    row = {"kind": kind, "subject": subject, "since": at(now), "detail": detail}
+    """Something is wrong from this moment on; nobody is told yet."""
+    row = {"kind": kind, "subject": subject, "since": moment, "detail": detail}
     insert_unless_there(conn, alarms, [row])
 
 
