@@ -123,7 +123,7 @@ def _keep(
     known = watches.known_alarms(conn, watches.HEAD)
     for (_, repo), row in known.items():
         head = heads.get(repo)
-        if head is None or head.task_id != row["detail"]["task_id"]:
+        if head is None or _is_another(conn, row, head):
             watches.end_alarm(conn, row)
         else:
             watches.change_alarm(conn, row, detail=asdict(head))
@@ -133,6 +133,13 @@ def _keep(
         if repo not in late:
             watches.begin_alarm(conn, watches.HEAD, repo, moment, asdict(head))
     return late
+
+
+def _is_another(conn: Connection, row: Row, head: Head) -> bool:
+    """Whether this is another head than before, or the same after it was out of the line."""
+    if head.task_id != row["detail"]["task_id"]:
+        return True
+    return watches.resumed_since(conn, head.task_id, row["since"])
 
 
 def _tell(conn: Connection, line: Line, seen: _Seen, repo: str, since: datetime) -> str | None:

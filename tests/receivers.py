@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import subprocess
@@ -78,10 +79,7 @@ class MailReceiver:
 
     @property
     def messages(self) -> list[EmailMessage]:
-        return [
-            message_from_bytes(data, policy=policy.default)  # type: ignore[arg-type]
-            for _, _, data in self.envelopes
-        ]
+        return [message_from_bytes(data, policy=policy.default) for _, _, data in self.envelopes]
 
     async def handle_RCPT(  # noqa: N802 - the library looks for this name
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
@@ -101,7 +99,7 @@ class _OnAnyPort(Controller):
     """A controller for port 0: the library would knock at that very number to see it up."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, asyncio.Server)
         assert isinstance(self.handler, MailReceiver)
         address = self.server.sockets[0].getsockname()
         self.handler.port = address[1]

@@ -21,6 +21,8 @@ from orch.notice_settings import MailServer
 
 log = structlog.get_logger(__name__)
 LONGEST_SUBJECT: Final = 200
+_SEVEN_BITS: Final = SMTP.clone(cte_type="7bit")
+"""What every server takes, whether it says so or not."""
 
 
 class MailChannel:
@@ -48,7 +50,8 @@ class MailChannel:
         try:
             client = self._greeted()
             try:
-                refused = client.send_message(message, self._sender, self._receivers)
+                # Not `send_message`, which writes `>From` where a line begins with From.
+                refused = client.sendmail(self._sender, self._receivers, message.as_bytes())
             finally:
                 with suppress(OSError, smtplib.SMTPException):
                     client.quit()
@@ -58,7 +61,7 @@ class MailChannel:
             log.warning("notice.some_refused", receivers=len(refused))
 
     def _message(self, notice: Notice, now: datetime) -> EmailMessage:
-        message = EmailMessage(policy=SMTP)
+        message = EmailMessage(policy=_SEVEN_BITS)
         message["From"] = self._sender
         message["To"] = ", ".join(self._receivers)
         message["Subject"] = f"[orch] {names.cleaned(notice.title, LONGEST_SUBJECT)}"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, select, true, update
+from sqlalchemy import Connection, and_, delete, exists, func, select, true, update
 
 from orch import serial_gate
 from orch.serial_gate import Gate
 from orch.store.moments import Moment, at
-from orch.store.schema import QUEUED, jobs
+from orch.store.schema import QUEUED, events, jobs
 from orch.store.session import Row, insert_unless_there
 from orch.store.tables_notices import alarms
 
@@ -43,6 +43,14 @@ def waiting_agents(conn: Connection) -> dict[str, int]:
     """How many jobs wait for each agent."""
     counted = select(jobs.c.agent, func.count()).where(QUEUED).group_by(jobs.c.agent)
     return dict(conn.execute(counted).tuples().all())
+
+
+def resumed_since(conn: Connection, task_id: int, since: datetime) -> bool:
+    """Whether a task was taken back into the line after that moment."""
+    taken_back = select(events.c.id).where(
+        events.c.task_id == task_id, events.c.kind == "task.resumed", events.c.at > since
+    )
+    return bool(conn.scalar(select(exists(taken_back))))
 
 
 # --- alarms -----------------------------------------------------------------------------------
