@@ -103,6 +103,6 @@ def _words(event: Told) -> dict[str, str]:
     return {
         "repo": event["repo"] or "",
         "task": event["work_item_id"] or "",
-        "reason": event["reason"].removesuffix("."),
+        "reason": event["reason"],
         "about": str(event["data"].get("about", "")),
     }
