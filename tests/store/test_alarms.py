@@ -9,7 +9,9 @@ import pytest
 from orch import alarms
 from orch.alarms import LASTS
 from orch.errors import StoreUnavailable
-from orch.store import fleet
+from orch.store import fleet, watches
+from orch.store.moments import Moment
+from orch.store.session import Connection, Row
 from tests.factories import Rig
 
 TICK = 2.0
@@ -100,14 +102,14 @@ def test_of_two_who_look_at_once_one_tells(rig: Rig, monkeypatch: pytest.MonkeyP
     look(rig)
     rig.clock.advance(LASTS)
     rig.store.write(lambda conn: fleet.note_beat(conn, "beat", rig.clock()))
-    tell, said = alarms.watches.tell_alarm, []
+    tell, said = watches.tell_alarm, []
 
-    def after_another(conn: object, row: object, now: object) -> bool:
+    def after_another(conn: Connection, row: Row, now: Moment) -> bool:
         monkeypatch.undo()
-        said.append(tell(conn, row, now))  # type: ignore[arg-type]
-        return tell(conn, row, now)  # type: ignore[arg-type]
+        said.append(tell(conn, row, now))
+        return tell(conn, row, now)
 
-    monkeypatch.setattr(alarms.watches, "tell_alarm", after_another)
+    monkeypatch.setattr(watches, "tell_alarm", after_another)
     assert (alarms.look(rig.line, TICK), said) == ([], [True])
 
 

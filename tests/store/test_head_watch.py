@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,7 +191,7 @@ def test_an_agent_that_starts_in_the_last_moment_is_left_alone(
 
 @pytest.mark.parametrize("layer", ["serial_gate_enabled", "serial_gate_pause_enabled"])
 def test_where_a_layer_is_off_nothing_is_parked_for_nothing(rig: Rig, layer: str) -> None:
-    rig.layers = Layers(**{layer: False})
+    rig.layers = replace(Layers(), **{layer: False})
     watching(rig, park=True)
     rig.task(A, "development")
     rig.task(B)
@@ -202,9 +203,10 @@ def test_where_a_layer_is_off_nothing_is_parked_for_nothing(rig: Rig, layer: str
 
 def test_a_repo_has_its_own_time_and_its_own_policy(rig: Rig) -> None:
     watching(rig)
-    known = {"url": "/srv/app.git", "head_watch_seconds": 60, "head_watch_park": True}
-    never = {"url": "/srv/lib.git", "head_watch_seconds": 0}
-    rig.repos = {"app": RepoSettings(**known), "lib": RepoSettings(**never)}
+    rig.repos = {
+        "app": RepoSettings(url="/srv/app.git", head_watch_seconds=60, head_watch_park=True),
+        "lib": RepoSettings(url="/srv/lib.git", head_watch_seconds=0),
+    }
     for repo in ("app", "lib"):
         rig.task(f"{repo}-1", "development", repo=repo)
         rig.task(f"{repo}-2", repo=repo)

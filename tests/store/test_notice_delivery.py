@@ -12,6 +12,7 @@ from orch.adapters.memory_channel import MemoryChannel
 from orch.channels import Notice
 from orch.errors import ChannelUnavailable, IllegalTransition, NotFound
 from orch.notices import NEWS, REFUSALS, Wanted
+from orch.store import outbox
 from tests.factories import Rig
 from tests.store.notice_desk import BOTH, HOOK, collect, deliver, frozen, listed
 
@@ -100,9 +101,7 @@ def test_who_is_away_for_a_day_is_not_told_what_is_no_news_any_more(rig: Rig) ->
 def test_a_sender_that_dies_leaves_the_notice_to_another_one(rig: Rig) -> None:
     frozen(rig, "app")
 
-    taken = rig.store.write(
-        lambda conn: notices.outbox.take(conn, "memory", rig.clock(), notices.HOLD)
-    )
+    taken = rig.store.write(lambda conn: outbox.take(conn, "memory", rig.clock(), notices.HOLD))
     assert taken is not None  # whoever has it may die now, before or after it was sent
     memory = MemoryChannel()
     rig.clock.advance(notices.HOLD - 1)

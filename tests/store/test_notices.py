@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from orch import notices
 from orch.notices import NEWS, Subscription
-from orch.store import answers, freezes, history, ledger
+from orch.store import answers, freezes, history, ledger, outbox
 from orch.store.schema import events
 from orch.store.session import Connection
 from tests.factories import Rig
@@ -197,7 +197,7 @@ def test_what_is_undone_is_not_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(notices.outbox, "post", die)
+        dying.setattr(outbox, "post", die)
         with pytest.raises(KeyboardInterrupt):
             collect(rig)
     assert (collect(rig), len(listed(rig))) == (1, 1)

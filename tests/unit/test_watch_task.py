@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import pytest
 
-from orch import notices, tasks
+from orch import bootstrap, notices, tasks
 from orch.config import Settings
 from orch.errors import StoreUnavailable
 from orch.line import Limits
@@ -44,7 +44,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     return errands
 
 
-def watch(rig: Rig, after: float = 0, **given: Any) -> None:
+def watch(rig: Rig, after: float = 0, given: Mapping[str, str] = MappingProxyType({})) -> None:
     rig.clock.advance(after)
     tasks.watch(rig.line, Settings.model_validate(given))
 
@@ -64,11 +64,11 @@ def test_heads_and_the_line_are_looked_at_once_a_minute_by_one_of_all(rig: Rig, 
 
 
 def test_what_is_to_be_told_is_sent_by_a_process_of_its_own(rig: Rig, told: Told) -> None:
-    watch(rig, **HOOK)
+    watch(rig, given=HOOK)
     rig.order("freeze", "app")
     assert told.words == []
-    watch(rig, 10, **HOOK)
-    watch(rig, 10, **HOOK)  # it is not sent yet
+    watch(rig, 10, HOOK)
+    watch(rig, 10, HOOK)  # it is not sent yet
     assert told.words == [("notify", "deliver", "--errand")] * 2
     assert [row["kind"] for row in notices.listed(rig.line)["notices"]] == ["frozen"]
 
@@ -90,7 +90,7 @@ def test_a_watch_that_fails_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tasks, "_gone", Gone())
     monkeypatch.setattr(tasks, "watch", look)
     monkeypatch.setattr(tasks, "queue", lambda: rig.queue)
-    monkeypatch.setattr(tasks.bootstrap, "load", Settings)
-    monkeypatch.setattr(tasks.bootstrap, "build_line", lambda *_: rig.line)
+    monkeypatch.setattr(bootstrap, "load", Settings)
+    monkeypatch.setattr(bootstrap, "build_line", lambda *_: rig.line)
     tasks._keep_watch()
     assert len(seen) == 3
