@@ -63,11 +63,13 @@ def look(line: Line) -> list[str]:
         return []
     late = line.store.write(lambda conn: _keep(conn, line, seen.heads, seen.moment))
     told = [
-        item
-        for repo, since in late.items()
-        if (item := line.store.write(partial(_tell, line=line, seen=seen, repo=repo, since=since)))
+        seen.heads[repo].work_item_id
+        for repo, row in late.items()
+        if row["told_at"] is None
+        and line.store.write(partial(_tell, line=line, seen=seen, row=row))
     ]
-    parked = [line.store.write(partial(_park, line=line, seen=seen, repo=repo)) for repo in late]
+    idle = [repo for repo in late if _parks(line, repo) and not seen.heads[repo].live]
+    parked = [line.store.write(partial(_park, line=line, seen=seen, repo=repo)) for repo in idle]
     if any(parked):
         line.opened(line)
     return told
@@ -117,7 +119,7 @@ def _head(row: Row, waiting: int) -> Head:
 
 def _keep(
     conn: Connection, line: Line, heads: Mapping[str, Head], moment: datetime
-) -> dict[str, datetime]:
+) -> dict[str, Row]:
     """Note who blocks since when and who does no more; those that have done it for too long."""
     late = {}
     known = watches.known_alarms(conn, watches.HEAD)
@@ -128,7 +130,7 @@ def _keep(
         else:
             watches.change_alarm(conn, row, detail=asdict(head))
             if (moment - row["since"]).total_seconds() >= _patience(line, repo):
-                late[repo] = row["since"]
+                late[repo] = row
     for repo, head in heads.items():
         if repo not in late:
             watches.begin_alarm(conn, watches.HEAD, repo, moment, asdict(head))
@@ -142,25 +144,24 @@ def _is_another(conn: Connection, row: Row, head: Head) -> bool:
     return watches.resumed_since(conn, head.task_id, row["since"])
 
 
-def _tell(conn: Connection, line: Line, seen: _Seen, repo: str, since: datetime) -> str | None:
-    """Write the ledger's event, once for as long as the head blocks; the work item if just now."""
-    head = seen.heads[repo]
-    row = watches.known_alarms(conn, watches.HEAD).get((watches.HEAD, repo))
-    if row is None or row["since"] != since or not watches.tell_alarm(conn, row, line.now()):
-        return None
-    seconds = (seen.moment - since).total_seconds()
+def _tell(conn: Connection, line: Line, seen: _Seen, row: Row) -> bool:
+    """Write the ledger's event, once for as long as the head blocks; whether that was now."""
+    if not watches.tell_alarm(conn, row, line.now()):
+        return False
+    repo, head = row["subject"], seen.heads[row["subject"]]
+    seconds = (seen.moment - row["since"]).total_seconds()
     why = mirror.view(conn, line, seen.gate, head.work_item_id)["sentence"]
     reason = f"{sentence(repo, asdict(head), seconds)}. {why}"
     data = {**asdict(head), "seconds": round(seconds), "waits_for": why}
     about = {"task_id": head.task_id, "repo": repo, "actor": ACTOR}
     ledger.record(conn, line.now(), "head.watch", **about, reason=_short(reason), data=data)
     ledger.count(conn, "head_watch")
-    return head.work_item_id
+    return True
 
 
 def _park(conn: Connection, line: Line, seen: _Seen, repo: str) -> bool:
-    """Park the head if that is the policy, it still blocks, and no agent is at work on it."""
-    if not _parks(line, repo) or not serial_gate.pause_layer_enabled(seen.gate):
+    """Park the head if it still blocks and no agent is at work on it."""
+    if not serial_gate.pause_layer_enabled(seen.gate):
         return False
     task = work.locked_task(conn, seen.heads[repo].task_id)
     if task is None or task["paused_at"] is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from orch import head_watch, serial_gate, upkeep
+from orch import serial_gate, upkeep
 from orch.errors import StoreUnavailable
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -61,10 +61,8 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
             {**row, "seconds": age(row["oldest"], moment)}
             for row in vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
         ],
-        "heads": [
-            {"repo": repo, "seconds": age(row["since"], moment), **row["detail"]}
-            for repo, row in watches.told_heads(conn).items()
-        ],
+        # How many, and not which: this is told to everybody.
+        "late_heads": len(watches.told_heads(conn)),
         "notices": [dict(row) for row in outbox.waiting(conn)],
     }
 
@@ -98,8 +96,8 @@ def troubles(found: dict[str, Any], tick_seconds: float) -> dict[str, str]:
         wrong[f"clause:{name}"] = f"clause {name} is unreadable"
     if not found["broker"]:
         wrong["broker"] = "the broker does not answer"
-    for head in found["heads"]:
-        wrong[f"head:{head['repo']}"] = head_watch.sentence(head["repo"], head, head["seconds"])
+    if found["late_heads"]:
+        wrong["heads"] = f"tasks that keep others waiting for too long: {found['late_heads']}"
     return wrong | _unsent(found["notices"])
 
 

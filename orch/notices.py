@@ -228,7 +228,7 @@ def _handed_over(
     try:
         return said.get(timeout=patience)
     except queue.Empty:
-        return ChannelUnavailable(f"{channel.name} did not take it within {patience:.0f} s.")
+        return ChannelUnavailable(f"{channel.name} did not take it in time.")
 
 
 def _settle(conn: Connection, line: Line, row: Row, error: ChannelError | None) -> str:

@@ -137,7 +137,7 @@ def watch(of: Line, settings: Settings) -> None:
         alarms.look(of, settings.tick_seconds)
     wanted = bootstrap.build_subscription(settings)
     notices.collect(of, wanted)
-    if notices.any_due(of, wanted):
+    if notices.any_due(of, wanted) and _our_turn(of, "notices", NOTICE_SECONDS):
         errands().start("notify", "deliver", "--errand")
 
 

@@ -9,7 +9,7 @@ import click
 from orch import bootstrap, errands, logs, notices
 from orch.cli import output
 from orch.cli.session import Session, pass_session
-from orch.errors import BadInput, ChannelError
+from orch.errors import AlreadyThere, BadInput, ChannelError
 
 STATES: Final = ("waiting", "sent", "failed")
 
@@ -100,9 +100,14 @@ def deliver(session: Session, errand: bool) -> None:
         logs.configure(session.settings.log_level, session.settings.log_format)
     leaving = errands.orphaned() if errand else lambda: False
     channels = bootstrap.build_channels(session.settings)
-    with errands.alone(session.settings.data_dir / "notices.lock"):
-        notices.collect(session.line, bootstrap.build_subscription(session.settings))
-        done = notices.deliver(session.line, channels, leaving=leaving)
+    try:
+        with errands.alone(session.settings.data_dir / "notices.lock"):
+            notices.collect(session.line, bootstrap.build_subscription(session.settings))
+            done = notices.deliver(session.line, channels, leaving=leaving)
+    except AlreadyThere:
+        if errand:
+            return  # whoever is at it sends this as well, or leaves it for the next ring
+        raise
     rows = [
         {"channel": name, **{what: came[what] for what in _WHATS}} for name, came in done.items()
     ]

@@ -115,16 +115,16 @@ def test_it_is_shown_until_it_is_over(rig: Rig) -> None:
     look(rig)
     assert rig.lanes()["app"]["head_watch"] is None
     since = rig.clock()
+    problem = "tasks that keep others waiting for too long: 1"
     look(rig, HOUR)
     shown = rig.lanes()["app"]["head_watch"]
     assert (shown["since"], shown["work_item_id"], shown["waiting"]) == (since, A, 1)
     assert rig.why(B)["head_watch"] == shown
-    problem = f"{A} has held app for 1 h while 1 other waits"
     assert problem in health.report(rig.line, 2)["problems"]
     rig.order("pause", A)
     look(rig)
     assert rig.lanes()["app"]["head_watch"] is None
-    assert not [each for each in health.report(rig.line, 2)["problems"] if "has held" in each]
+    assert problem not in health.report(rig.line, 2)["problems"]
 
 
 def test_the_policy_parks_a_head_that_nobody_works_on_once(rig: Rig) -> None:
