@@ -6,8 +6,9 @@ A moment's trouble is not told: it has to last, and so does its end.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from orch import health
 from orch.line import Line
@@ -31,25 +32,29 @@ def look(line: Line, tick_seconds: float) -> list[str]:
     found = health.report(line, tick_seconds)
     if not found["database"]:
         return []  # nothing can be written down
-    troubles = health.troubles(found, tick_seconds)
     wrong = {
         ("degraded", name): sentence
-        for name, sentence in troubles.items()
+        for name, sentence in health.troubles(found, tick_seconds).items()
         if name.partition(":")[0] in ("beat", "broker", "clause", "stalled")
     }
-    serving = found["agents"]
+    gate = replace(line.gate, degraded=frozenset(found["degraded"]))
 
     def keep(conn: Connection) -> list[str]:
-        unserved = {
-            ("no_worker", agent): f"{count} jobs wait for {agent}, and no worker serves it"
-            if count > 1
-            else f"a job waits for {agent}, and no worker serves it"
-            for agent, count in watches.waiting_agents(conn).items()
-            if not serving.get(agent, {}).get("workers")
-        }
-        return _keep(conn, line, {**wrong, **unserved})
+        waiting = watches.waiting_agents(conn, gate)
+        return _keep(conn, line, wrong | _unserved(waiting, found["agents"]))
 
     return line.store.write(keep)
+
+
+def _unserved(waiting: Mapping[str, int], serving: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    missing = [name for name in waiting if not serving.get(name, {}).get("workers")]
+    counted = {name: f"{waiting[name]} jobs wait" for name in missing} | {
+        name: "a job waits" for name in missing if waiting[name] == 1
+    }
+    return {
+        ("no_worker", name): f"{said} for {name}, and no worker serves it"
+        for name, said in counted.items()
+    }
 
 
 def _keep(conn: Connection, line: Line, wrong: Wrong) -> list[str]:
@@ -57,8 +62,10 @@ def _keep(conn: Connection, line: Line, wrong: Wrong) -> list[str]:
     known = watches.known_alarms(conn, *EVENTS)
     told = []
     for key, row in known.items():
-        said = _still(conn, line, row, wrong[key], moment) if key in wrong else None
-        said = said or (None if key in wrong else _passing(conn, line, row, moment))
+        if key in wrong:
+            said = _still(conn, line, row, wrong[key], moment)
+        else:
+            said = _passing(conn, line, row, moment)
         told += [said] if said else []
     for (kind, subject), sentence in wrong.items():
         if (kind, subject) not in known:

@@ -38,9 +38,9 @@ _TITLES: Final[Mapping[str, str]] = {
     "task.approval_asked": "{task} waits for a person: {reason}",
     "head.watch": "{reason}",
     "line.degraded": "Something is wrong: {reason}",
-    "line.recovered": "Right again: {reason}",
+    "line.recovered": "{reason}",
     "agent.unserved": "{reason}",
-    "agent.served": "Right again: {reason}",
+    "agent.served": "{reason}",
 }
 _NEXT: Final[Mapping[str, str]] = {
     "frozen": "orch unfreeze '{repo}'",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, select, true, upd
 from orch import serial_gate
 from orch.serial_gate import Gate
 from orch.store.moments import Moment, at
-from orch.store.schema import QUEUED, events, jobs
+from orch.store.schema import QUEUED, events, jobs, tasks
 from orch.store.session import Row, insert_unless_there
 from orch.store.tables_notices import alarms
 
@@ -39,9 +39,14 @@ def blocked(
     return dict(conn.execute(statement).tuples().all())
 
 
-def waiting_agents(conn: Connection) -> dict[str, int]:
-    """How many jobs wait for each agent."""
-    counted = select(jobs.c.agent, func.count()).where(QUEUED).group_by(jobs.c.agent)
+def waiting_agents(conn: Connection, gate: Gate) -> dict[str, int]:
+    """How many jobs of tasks that are in the line wait for each agent."""
+    counted = (
+        select(jobs.c.agent, func.count())
+        .select_from(serial_gate.job_of_task())
+        .where(QUEUED, serial_gate.is_contender(gate, tasks))
+        .group_by(jobs.c.agent)
+    )
     return dict(conn.execute(counted).tuples().all())
 
 

@@ -78,6 +78,14 @@ def test_an_agent_that_nobody_serves_is_told_when_somebody_waits_for_it(rig: Rig
     assert len(rig.events("agent.served")) == 1
 
 
+def test_a_task_out_of_the_line_waits_for_no_agent(rig: Rig) -> None:
+    rig.task("A-1", "development")
+    rig.task("B-2", "review")
+    rig.order("pause", "A-1")
+    rig.order("depend", "B-2", on="A-1")
+    assert [look(rig), look(rig, LASTS)] == [[], []]
+
+
 def test_claims_that_nobody_starts_are_told(rig: Rig) -> None:
     rig.task("A-1", "development", job="claimed")
     said = []
