@@ -30,7 +30,7 @@ from orch.errors import (
     NotFound,
 )
 from orch.line import Line
-from orch.notice_settings import KINDS
+from orch.notice_settings import KINDS, Kind
 from orch.outcomes import ASKED
 from orch.store import history, ledger, outbox, views
 from orch.store.session import Connection, Row
@@ -108,46 +108,47 @@ def _read_on(conn: Connection, line: Line, wanted: Subscription) -> tuple[int, b
     full = len(found) == BATCH
     outbox.move_bookmark(conn, found[-1]["id"] if full else horizon)
     moment = views.moment(conn, now)
+    told = [(event, kind) for event in found if (kind := _kind(conn, event, found, wanted))]
     rows = [
-        _row(line, wanted, event, kind, channel, moment)
-        for event in found
-        if (kind := _kind(conn, event, found, wanted)) in wanted.kinds
+        {"uid": line.new_id(), "channel": channel, "created_at": moment, "next_try_at": moment}
+        | _texts(event, kind, more, wanted.web_url)
+        for event, kind, more in tidings.gathered(told)
         for channel in wanted.channels
     ]
     return outbox.post(conn, rows), full
 
 
-def _kind(conn: Connection, event: Told, others: Sequence[Told], wanted: Subscription) -> str:
-    """What to tell of an event; empty where another one of the same happening says it."""
-    kind: str = tidings.KIND_OF[event["kind"]]
-    if event["kind"] == "repo.degraded":
+def _kind(
+    conn: Connection, event: Told, others: Sequence[Told], wanted: Subscription
+) -> Kind | None:
+    """As what to tell of an event; None where nobody wants it, or another one says the same."""
+    kind: Kind | None = tidings.KIND_OF[event["kind"]]
+    if event["kind"] == "repo.degraded" and "frozen" in wanted.kinds:
         frozen = [each["repo"] for each in others if each["kind"] == "repo.frozen"]
-        return "" if event["repo"] in frozen and "frozen" in wanted.kinds else kind
-    if event["kind"] != "task.paused" or event["actor"] != "orch":
-        return kind
+        kind = kind if event["repo"] not in frozen else None
+    if event["kind"] == "task.paused" and event["actor"] == "orch":
+        kind = _why_parked(conn, event)
+    return kind if kind in wanted.kinds else None
+
+
+def _why_parked(conn: Connection, event: Told) -> Kind | None:
     before = outbox.event_before(conn, event["task_id"], event["id"])
     if before and (before["kind"], before["reason"]) == ("task.approval_asked", event["reason"]):
-        return ""
-    return "needs_input" if event["reason"].startswith(ASKED) else kind
+        return None
+    return "needs_input" if event["reason"].startswith(ASKED) else "parked"
 
 
-def _row(
-    line: Line, wanted: Subscription, event: Told, kind: str, channel: str, moment: datetime
-) -> dict[str, Any]:
+def _texts(event: Told, kind: Kind, more: Sequence[Told], web_url: str) -> dict[str, Any]:
     return {
-        "uid": line.new_id(),
         "source": f"event:{event['id']}",
-        "channel": channel,
         "kind": kind,
         "repo": event["repo"],
         "work_item_id": event["work_item_id"],
-        "title": tidings.title(event, kind),
-        "text": tidings.text(event, kind),
-        "link": tidings.link(event, wanted.web_url),
-        "data": tidings.parts(event),
+        "title": tidings.title(event, kind, more),
+        "text": tidings.text(event, kind, more),
+        "link": tidings.link(event, web_url),
+        "data": tidings.parts(event, more),
         "happened_at": event["at"],
-        "created_at": moment,
-        "next_try_at": moment,
     }
 
 

@@ -5,7 +5,7 @@ Pure: one event in, the texts of a notice out. They may hold anybody's words and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,6 +16,8 @@ Told = Mapping[str, Any]
 """One event of the ledger, with `work_item_id` and `title` of its task."""
 
 LONGEST_TITLE: Final = 200
+BURST: Final = 10
+"""So many alike, read at the same time, are still told one by one."""
 KIND_OF: Final[Mapping[str, Kind]] = {
     "repo.frozen": "frozen",
     "repo.unfrozen": "unfrozen",
@@ -54,16 +56,32 @@ _NEXT: Final[Mapping[str, str]] = {
 _OVER: Final = frozenset({"line.recovered", "agent.served"})
 
 
-def title(event: Told, kind: str) -> str:
+def gathered(told: Iterable[tuple[Told, Kind]]) -> list[tuple[Told, Kind, list[Told]]]:
+    """Each event with those it stands for: many of one kind, by one actor, for one reason, are told
+    as one. Whoever parks a hundred tasks at once fills nobody's mailbox."""
+    alike: dict[tuple[str, ...], list[tuple[Told, Kind]]] = {}
+    for event, kind in told:
+        alike.setdefault((kind, event["actor"], event["reason"]), []).append((event, kind))
+    found = []
+    for group in alike.values():
+        (first, kind), *others = group
+        if len(group) > BURST:
+            found.append((first, kind, [event for event, _ in others]))
+        else:
+            found += [(event, kind, []) for event, kind in group]
+    return sorted(found, key=lambda each: int(each[0]["id"]))
+
+
+def title(event: Told, kind: str, more: Sequence[Told] = ()) -> str:
     """What happened, on one line."""
     pattern = "{task} {reason}" if kind == "needs_input" else _TITLES[event["kind"]]
-    said = pattern.format(**_words(event))
-    return names.cleaned(said, LONGEST_TITLE).removesuffix(":")
+    said = names.cleaned(pattern.format(**_words(event)), LONGEST_TITLE).removesuffix(":")
+    return f"{said} (and {len(more)} more)" if more else said
 
 
-def text(event: Told, kind: str) -> str:
+def text(event: Told, kind: str, more: Sequence[Told] = ()) -> str:
     """The same for a person to read: all that was said, by whom, when, and what to do."""
-    said = [title(event, kind)]
+    said = [title(event, kind, more)]
     reason = event["reason"]
     if reason and names.cleaned(reason, LONGEST_TITLE) not in said[0]:
         said += ["", reason]
@@ -72,6 +90,8 @@ def text(event: Told, kind: str) -> str:
         said.append(f"Task: {names.cleaned(event['title'])}")
     if kind in _NEXT and event["kind"] not in _OVER:
         said.append(f"To do: {_NEXT[kind].format(**_words(event))}")
+    if more:
+        said.append(f"The same for: {', '.join(_about(each) for each in more)}")
     return "\n".join(said)
 
 
@@ -87,9 +107,13 @@ def link(event: Told, web_url: str) -> str:
     return f"{web_url}/ui/"
 
 
-def parts(event: Told) -> dict[str, Any]:
+def parts(event: Told, more: Sequence[Told] = ()) -> dict[str, Any]:
     """The same for programs."""
+    also = [
+        {"event": each["id"], "repo": each["repo"], "task": each["work_item_id"]} for each in more
+    ]
     return {
+        **({"more": also} if also else {}),
         "event": {"id": event["id"], "kind": event["kind"]},
         "repo": event["repo"],
         "task": event["work_item_id"],
@@ -97,6 +121,10 @@ def parts(event: Told) -> dict[str, Any]:
         "reason": event["reason"],
         "details": dict(event["data"]),
     }
+
+
+def _about(event: Told) -> str:
+    return str(event["work_item_id"] or event["repo"] or event["data"].get("about", ""))
 
 
 def _words(event: Told) -> dict[str, str]:

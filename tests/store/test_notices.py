@@ -12,6 +12,7 @@ from orch.notices import NEWS, Subscription
 from orch.store import answers, freezes, history, ledger, outbox
 from orch.store.schema import events
 from orch.store.session import Connection
+from orch.tidings import BURST
 from tests.factories import Rig
 from tests.store.notice_desk import BOTH, HOOK, collect, frozen, listed
 
@@ -152,6 +153,23 @@ def test_more_than_a_batch_is_read_whole_and_in_order(
     repos = [f"repo-{number}" for number in range(7)]
     frozen(rig, *repos)
     assert [row["repo"] for row in listed(rig)] == repos
+
+
+@pytest.mark.parametrize("many", [BURST, BURST + 1])
+def test_a_burst_of_the_same_is_told_as_one(rig: Rig, many: int) -> None:
+    items = [f"T-{number}" for number in range(many)]
+    for item in items:
+        rig.task(item)
+        rig.order("pause", item, "the sprint is over")
+    rig.order("freeze", "app")
+    collect(rig)
+    titles = [row["title"] for row in listed(rig)]
+    assert titles[-1] == "app is frozen: because"
+    if many == BURST:
+        assert len(titles) == many + 1
+        return
+    assert titles[:-1] == [f"T-0 is parked: the sprint is over (and {BURST} more)"]
+    assert listed(rig)[0]["text"].endswith(f"The same for: {', '.join(items[1:])}")
 
 
 # --- exactly once into the outbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
@@ -94,3 +94,21 @@ def test_a_watch_that_fails_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(bootstrap, "build_line", lambda *_: rig.line)
     tasks._keep_watch()
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("served", "threads"),
+    [("orch.control", ["orch-heartbeat", "orch-watch"]), ("agent.tester", ["orch-heartbeat"])],
+)
+def test_only_a_control_worker_watches(
+    monkeypatch: pytest.MonkeyPatch, served: str, threads: list[str]
+) -> None:
+    for part in ("_keep_alive", "_keep_watch", "_warm", "_park_strays", "_hand_back_on_quit"):
+        monkeypatch.setattr(tasks, part, lambda *_: None)
+    monkeypatch.setattr(tasks, "_alive", [])
+    queues = SimpleNamespace(queues=SimpleNamespace(consume_from=[served]))
+    app, controller = SimpleNamespace(amqp=queues), SimpleNamespace(concurrency=1)
+    tasks._register(SimpleNamespace(app=app, controller=controller, hostname="w@h"))
+    assert [thread.name for thread in tasks._alive] == threads
+    for thread in tasks._alive:
+        thread.join()
