@@ -32,7 +32,8 @@ class WebhookChannel:
     def __init__(self, url: str, keys: Sequence[bytes], timeout: float = 10.0) -> None:
         parts = urlsplit(url)
         self._is_safe = parts.scheme == "https"
-        self._host, self._port = str(parts.hostname), parts.port
+        self._host = str(parts.hostname)
+        self._port = parts.port or (443 if self._is_safe else 80)
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._keys = tuple(keys)
         self._timeout = timeout

@@ -118,3 +118,16 @@ def test_several_secrets_stand_side_by_side_with_or_without_padding() -> None:
     unpadded = SECRET.rstrip("=")
     assert keys(f"{SECRET} {unpadded},{SECRET}") == [b"k" * 32] * 3
     assert keys("") == []
+
+
+def test_all_that_is_no_secret_may_stand_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "orch.toml").write_text(
+        'notify_webhook_url = "https://hooks.example.org/orch"\nweb_url = "https://o.example.org/"\n'
+        'notify_kinds = ["parked"]\nnotify_mail_from = "o@example.org"\n'
+        'notify_mail_to = ["a@example.org"]\n'
+    )
+    secrets = {"ORCH_NOTIFY_WEBHOOK_SECRET": SECRET}
+    secrets["ORCH_NOTIFY_SMTP_URL"] = MAIL["ORCH_NOTIFY_SMTP_URL"]
+    settings = loaded(tmp_path, **secrets)
+    assert (settings.web_url, settings.notify_kinds) == ("https://o.example.org", ("parked",))
+    assert bootstrap.build_subscription(settings).channels == ("webhook", "mail")
