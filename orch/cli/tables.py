@@ -121,7 +121,7 @@ def _frozen(repo: str, lane: Lane, now: datetime) -> Text:
 def _late(head: Mapping[str, Any], now: datetime) -> Text:
     item, since = head["work_item_id"], ago(head["since"], now)
     said = f"{item} has kept {head['waiting']} waiting for {since}"
-    return Text.assemble(shown(said, "red"), "  ", shown(f"orch why {item}", "dim"))
+    return Text.assemble(shown(said, "red"), "  ", shown(f"orch pause {item}", "dim"))
 
 
 def _parked(task: Mapping[str, Any], now: datetime) -> Text:
@@ -176,6 +176,9 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
         parts += [Text(), _blockers(found["blockers"], now)]
     if found["hold"] == "suspended":
         parts.append(shown(f"To clear: {found['suspended']['clear_with']}", "dim"))
+    late = found["head_watch"]
+    if late and late["task_id"] == task["task_id"]:
+        parts.append(_late(late, now))
     holder = found["holder"]
     if holder and holder["task_id"] != task["task_id"]:
         doing = "at work" if holder["live"] else "next in the line"

@@ -169,5 +169,8 @@ def test_a_head_that_keeps_others_waiting_is_named_in_its_lane(incident: Command
     for _ in range(2):
         head_watch.look(watched)
     line.store.dispose()
-    assert "ORCH-116 has kept 1 waiting for " in incident.told("queue")
+    said = "ORCH-116 has kept 1 waiting for "
+    assert said in incident.told("queue")
+    assert said in incident.told("why", "ORCH-116")
+    assert said not in incident.told("why", "ORCH-123")
     assert incident.fact("queue")["head_watch"]["work_item_id"] == "ORCH-116"
