@@ -87,6 +87,11 @@ class Call(Generic[G]):
 View = Callable[[Call[Any]], Any]
 
 
+def is_page(path: str) -> bool:
+    """Whether people come to this address with a browser; the rest is the programs' API."""
+    return path == "/" or path.startswith("/ui/")
+
+
 @dataclass(frozen=True)
 class Route:
     """One call. `role` is None where anybody may come; that has to be said, too."""
@@ -111,7 +116,12 @@ class Route:
     @property
     def path_names(self) -> list[str]:
         """The parameters that are part of the address."""
-        return re.findall(r"<(\w+)>", self.path)
+        return re.findall(r"<(?:\w+:)?(\w+)>", self.path)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is for people: entered by a cookie, refused with a page."""
+        return is_page(self.path)
 
 
 @dataclass
