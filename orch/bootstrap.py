@@ -10,13 +10,15 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import orch
-from orch import clock, dispatcher
+from orch import clock, dispatcher, notice_settings
 from orch.agent_settings import AgentSettings
+from orch.channels import Channel
 from orch.config import Settings, agent_base_environment, load_settings
 from orch.counts import counted
 from orch.errors import ConfigError
 from orch.line import Limits, Line
 from orch.monitor import Rounds, Watched
+from orch.notices import Subscription
 from orch.ports import (
     AgentCommand,
     AgentRunner,
@@ -96,6 +98,8 @@ def build_limits(settings: Settings) -> Limits:
         max_reworks=settings.max_reworks,
         task_budget_usd=settings.task_budget_usd,
         task_max_turns=settings.task_max_turns,
+        head_watch=settings.head_watch_seconds,
+        head_watch_park=settings.head_watch_park,
     )
 
 
@@ -192,6 +196,33 @@ def build_collector(settings: Settings) -> Collector:
     return OtlpCollector(settings.otel_endpoint, orch.__version__)
 
 
+def build_channels(settings: Settings) -> list[Channel]:
+    """The channels that are configured."""
+    # Here, because most processes send nothing.
+    from orch.adapters.notice_mail import MailChannel
+    from orch.adapters.notice_webhook import WebhookChannel
+
+    found: list[Channel] = []
+    url, smtp = (
+        each.get_secret_value() for each in (settings.notify_webhook_url, settings.notify_smtp_url)
+    )
+    if url:
+        keys = notice_settings.keys(settings.notify_webhook_secret.get_secret_value())
+        found.append(WebhookChannel(url, keys))
+    if smtp:
+        server = notice_settings.mail_server(smtp)
+        found.append(MailChannel(server, settings.notify_mail_from, settings.notify_mail_to))
+    return found
+
+
+def build_subscription(settings: Settings) -> Subscription:
+    """What is told, and through which channels."""
+    urls = {"webhook": settings.notify_webhook_url, "mail": settings.notify_smtp_url}
+    names = tuple(name for name, url in urls.items() if url.get_secret_value())
+    kinds = frozenset(settings.notify_kinds or notice_settings.KINDS)
+    return Subscription(names, kinds, settings.web_url)
+
+
 class _Rooms(Workspaces, Upkeep, Protocol):
     """What keeps workspaces, and their disk."""
 
@@ -238,7 +269,8 @@ def _command(agent: str, known: AgentSettings) -> AgentCommand:
 
 def _secrets(settings: Settings) -> list[str]:
     """What no log may show: passwords, addresses that hold one, and the agents' own keys."""
-    urls = [secret.get_secret_value() for secret in (settings.database_url, settings.broker_url)]
+    known = (settings.database_url, settings.broker_url, settings.notify_smtp_url)
+    urls = [secret.get_secret_value() for secret in known]
     passwords = [urlsplit(url).password for url in urls]
     keys = [
         value
@@ -246,6 +278,8 @@ def _secrets(settings: Settings) -> list[str]:
         for name, value in known.env.items()
         if name.upper().endswith(("KEY", "TOKEN", "SECRET", "PASSWORD"))
     ]
+    keys += settings.notify_webhook_secret.get_secret_value().replace(",", " ").split()
+    keys += filter(None, [settings.notify_webhook_url.get_secret_value()])
     return [url for url in urls if "@" in url] + [word for word in passwords if word] + keys
 
 

@@ -27,6 +27,15 @@ from pydantic import (
 from orch import names, stages
 from orch.agent_settings import AgentSettings
 from orch.errors import BadInput, ConfigError
+from orch.notice_settings import (
+    Kinds,
+    Mailbox,
+    SmtpUrl,
+    WebhookSecret,
+    WebhookUrl,
+    WebUrl,
+    require_whole,
+)
 from orch.repo_settings import RepoSettings, Seconds
 from orch.stages import AGENTS
 
@@ -37,7 +46,9 @@ OTLP_HTTP: Final = r"^(https?://[^\s@]+)?$"
 """No password: one goes into OTEL_EXPORTER_OTLP_HEADERS."""
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
-SECRETS: Final = frozenset({"database_url", "broker_url"})
+SECRETS: Final = frozenset(
+    {"database_url", "broker_url", "notify_webhook_url", "notify_webhook_secret", "notify_smtp_url"}
+)
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
 BROKER_NOTE: Final = "broker.url"
@@ -119,6 +130,27 @@ class Settings(BaseModel):
         pattern=OTLP_HTTP,
         description="OTLP/HTTP collector that gets a trace per task; empty sends none.",
     )
+    head_watch_seconds: float = Field(
+        4 * 3600,
+        ge=0,
+        le=30 * 24 * 3600,
+        description="Blocking longer, a head is told of; 0: never.",
+    )
+    head_watch_park: bool = Field(False, description="On: such a head is parked, unless at work.")
+    web_url: WebUrl = Field("", description="Public address of the web app; empty: no links.")
+    notify_webhook_url: WebhookUrl = Field(
+        SecretStr(""), description="Where notices are posted, signed; empty: nowhere."
+    )
+    notify_webhook_secret: WebhookSecret = Field(
+        SecretStr(""),
+        description="whsec_ and base64; a second one after a space while it is changed.",
+    )
+    notify_smtp_url: SmtpUrl = Field(
+        SecretStr(""), description="smtps:// or smtp+starttls://user:password@host; empty: no mail."
+    )
+    notify_mail_from: Mailbox = Field("", description="From whom notices by mail come.")
+    notify_mail_to: tuple[Mailbox, ...] = Field((), description="Comma-separated receivers.")
+    notify_kinds: Kinds = Field((), description="Comma-separated kinds of notices; empty is all.")
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )
@@ -126,7 +158,9 @@ class Settings(BaseModel):
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
 
-    @field_validator("serial_gate_repos", "web_names", mode="before")
+    @field_validator(
+        "serial_gate_repos", "web_names", "notify_mail_to", "notify_kinds", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -158,6 +192,13 @@ class Settings(BaseModel):
     def _beats_within_the_lease(self) -> Self:
         if self.heartbeat_seconds >= self.lease_seconds:
             raise ValueError("heartbeat_seconds must be shorter than lease_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_channels(self) -> Self:
+        hidden = (self.notify_webhook_url, self.notify_webhook_secret, self.notify_smtp_url)
+        url, secret, smtp = (each.get_secret_value() for each in hidden)
+        require_whole(url, secret, smtp, self.notify_mail_from, self.notify_mail_to)
         return self
 
     @property
@@ -267,7 +308,9 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
         if found:
             places.setdefault(found.group(1), f"{path.name}, line {number}")
     secrets = sorted(
-        name for name in SECRETS & set(values) if "@" in str(values[name]).partition("//")[2]
+        name
+        for name in SECRETS & set(values)
+        if "@" in str(values[name]).partition("//")[2] or name.endswith("_secret")
     )
     if secrets:
         raise ConfigError(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from orch.errors import StoreUnavailable
 from orch.line import Line
-from orch.store import probes, revisions, views, vitals
+from orch.store import outbox, probes, revisions, views, vitals, watches
 from orch.store.session import Connection
 
 STUCK_SECONDS: Final = 15.0
@@ -15,6 +15,8 @@ STUCK_SECONDS: Final = 15.0
 workers, means that messages do not arrive."""
 TICKS_MISSED: Final = 5
 """So many ticks may be late before the line counts as unattended."""
+TRIES: Final = 3
+"""So often a notice may have been tried before its channel counts as broken."""
 
 
 def require_ready(line: Line) -> None:
@@ -35,20 +37,9 @@ def report(line: Line, tick_seconds: float) -> dict[str, Any]:
             "database": False,
             "broker": broker,
         }
-    problems = [
-        *_problems(found, tick_seconds),
-        *(f"clause {name} is unreadable" for name in degraded),
-    ]
-    if not broker:
-        problems.append("the broker does not answer")
-    shown = {
-        "status": "degraded" if problems else "ok",
-        "problems": problems,
-        "database": True,
-        "broker": broker,
-        "degraded": degraded,
-    }
-    return {**shown, **found}
+    shown = {"database": True, "broker": broker, "degraded": degraded, **found}
+    problems = [*troubles(shown, tick_seconds).values()]
+    return {"status": "degraded" if problems else "ok", "problems": problems, **shown}
 
 
 def _look(conn: Connection, line: Line) -> dict[str, Any]:
@@ -66,6 +57,9 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
             {**row, "seconds": age(row["oldest"], moment)}
             for row in vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
         ],
+        # How many, and not which: this is told to everybody.
+        "late_heads": len(watches.told_heads(conn)),
+        "notices": [dict(row) for row in outbox.waiting(conn)],
     }
 
 
@@ -84,21 +78,39 @@ def age(since: datetime | None, moment: datetime) -> float | None:
     return None if since is None else max(0.0, round((moment - since).total_seconds(), 3))
 
 
-def _problems(found: dict[str, Any], tick_seconds: float) -> list[str]:
-    problems = []
-    seconds = found["beat"]["seconds"]
-    if seconds is None:
-        problems.append("beat has never rung")
-    elif seconds > tick_seconds * TICKS_MISSED:
-        problems.append(f"beat last rang {seconds:.0f} s ago")
+def troubles(found: dict[str, Any], tick_seconds: float) -> dict[str, str]:
+    """What is wrong in a report, under names that stay the same while the sentences change."""
+    wrong = _late_beat(found["beat"]["seconds"], tick_seconds)
     for name, known in found["agents"].items():
         if not known["workers"]:
-            problems.append(f"no worker serves {name}")
+            wrong[f"worker:{name}"] = f"no worker serves {name}"
     for row in found["stalled"]:
-        problems.append(
+        wrong[f"stalled:{row['agent']}"] = (
             f"{row['claims']} claimed jobs of {row['agent']} are not started although workers live"
         )
-    return problems
+    for name in found["degraded"]:
+        wrong[f"clause:{name}"] = f"clause {name} is unreadable"
+    if not found["broker"]:
+        wrong["broker"] = "the broker does not answer"
+    if found["late_heads"]:
+        wrong["heads"] = f"tasks that keep others waiting for too long: {found['late_heads']}"
+    return wrong | _unsent(found["notices"])
+
+
+def _late_beat(seconds: float | None, tick_seconds: float) -> dict[str, str]:
+    if seconds is None:
+        return {"beat": "beat has never rung"}
+    late = seconds > tick_seconds * TICKS_MISSED
+    return {"beat": f"beat last rang {seconds:.0f} s ago"} if late else {}
+
+
+def _unsent(waiting: list[dict[str, Any]]) -> dict[str, str]:
+    return {
+        f"notices:{row['channel']}": f"notices for {row['channel']} wait ({row['notices']}), the "
+        f"first was tried {row['tries']} times"
+        for row in waiting
+        if row["tries"] >= TRIES
+    }
 
 
 def _degraded(line: Line) -> list[str]:

@@ -15,8 +15,21 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, clock, dispatcher, logs, strays, tally, tracing, worker
+from orch import (
+    alarms,
+    bootstrap,
+    clock,
+    dispatcher,
+    head_watch,
+    logs,
+    notices,
+    strays,
+    tally,
+    tracing,
+    worker,
+)
 from orch.adapters.celery_queue import CeleryQueue
+from orch.config import Settings
 from orch.counts import HERE
 from orch.errands import Errands
 from orch.errors import OrchError
@@ -40,6 +53,11 @@ TRACES_SECONDS = 60.0
 """How often spans are sent."""
 EARLY = 0.9
 """The part of a period after which a ring counts: two beats ring, and never to the second."""
+
+WATCH_SECONDS = 60.0
+"""How often heads and the line itself are looked at."""
+NOTICE_SECONDS = 10.0
+"""How often the ledger is read on for notices."""
 
 CLOSING, STOPPING = 1, 2
 # Shared with the pool's children, who are forked before anybody asks this worker to go.
@@ -114,7 +132,7 @@ def count() -> None:
 @app.task(name="orch.traces")
 def traces() -> None:
     """Let spans be sent, in a process beside us; by one host at a time."""
-    if bootstrap.load().otel_endpoint and _our_turn("traces-round", TRACES_SECONDS):
+    if bootstrap.load().otel_endpoint and _our_turn(line(), "traces-round", TRACES_SECONDS):
         errands().start("traces", "--errand")
 
 
@@ -136,7 +154,9 @@ def errands() -> Errands:
 @app.task(name="orch.upkeep")
 def upkeep() -> None:
     """Let the workspaces in this host's data folder be looked through, in a process beside us."""
-    if bootstrap.load().repos and _our_turn(f"upkeep@{os.uname().nodename}"[:64], UPKEEP_SECONDS):
+    if bootstrap.load().repos and _our_turn(
+        line(), f"upkeep@{os.uname().nodename}"[:64], UPKEEP_SECONDS
+    ):
         errands().start("clean", "--errand")
 
 
@@ -146,14 +166,26 @@ def monitor() -> None:
     settings = bootstrap.load()
     if not any(repo.health for repo in settings.repos.values()):
         return
-    if _our_turn("monitor", settings.monitor_seconds):
+    if _our_turn(line(), "monitor", settings.monitor_seconds):
         errands().start("monitor", "--once", "--errand")
 
 
-def _our_turn(name: str, every: float) -> bool:
+def _our_turn(of: Line, name: str, every: float) -> bool:
     """Whether it is time, and nobody else was rung for it."""
-    now, early = line().now(), EARLY * every
-    return line().store.write(lambda conn: fleet.take_turn(conn, name, now, early))
+    now, early = of.now(), EARLY * every
+    return of.store.write(lambda conn: fleet.take_turn(conn, name, now, early))
+
+
+def watch(of: Line, settings: Settings) -> None:
+    """Look at heads and at the line itself once a minute, read the ledger on, and let what is to be
+    told be sent in a process beside us."""
+    if _our_turn(of, "watch", WATCH_SECONDS):
+        head_watch.look(of)
+        alarms.look(of, settings.tick_seconds)
+    wanted = bootstrap.build_subscription(settings)
+    notices.collect(of, wanted)
+    if notices.any_due(of, wanted) and _our_turn(of, "notices", NOTICE_SECONDS):
+        errands().start("notify", "deliver", "--errand")
 
 
 @app.task(name="orch.work")
@@ -226,7 +258,10 @@ def _register(sender: Any, **_: Any) -> None:
             daemon=True,
         )
     )
-    _alive[-1].start()
+    if served[0] == CONTROL_QUEUE:
+        _alive.append(threading.Thread(target=_keep_watch, name="orch-watch", daemon=True))
+    for thread in _alive:
+        thread.start()
     _hand_back_on_quit()
 
 
@@ -274,6 +309,20 @@ def _keep_alive(name: str, served: str, concurrency: int) -> None:
             log.warning("worker.heartbeat_failed", error=str(error))
         _gone.wait(every)
     store.write(lambda conn: fleet.leave(conn, name, DATABASE_TIME))
+
+
+def _keep_watch() -> None:
+    """Watch over the line until this worker goes: by its own clock, because a ring of beat through
+    the broker would not come when one of the two is what is wrong."""
+    settings, of = bootstrap.load(), None
+    while not _gone.wait(NOTICE_SECONDS):
+        try:
+            of = of or bootstrap.build_line(settings, queue())
+            watch(of, settings)
+        except OrchError as error:
+            log.warning("watch.failed", error=str(error))
+        except Exception:
+            log.exception("watch.crashed")
 
 
 @signals.worker_shutting_down.connect(weak=False)

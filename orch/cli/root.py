@@ -71,6 +71,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "db": ("setting_up", "Bring the database up to date, or show its revision."),
         "repo": ("setting_up", "Add and list repos."),
         "token": ("setting_up", "Make, list and revoke tokens for the web."),
+        "notify": ("notifying", "List notices, test their channels, send one again."),
     },
     "Run one part": {
         "worker": ("running", "Run a worker for some agents."),
