@@ -92,6 +92,10 @@ _COUNTED: Final = (
     _counter("calls", "Calls of a port; the outcome is `ok` or the code of the error.",
              "port", "verb", "outcome"),
     _counter("call_seconds", "Seconds spent in calls of a port.", "port", "verb"),
+    _counter("notices_sent", "Notices that a channel took.", "channel"),
+    _counter("notices_failed", "Attempts to send a notice that failed.", "channel"),
+    _counter("head_watch", "Heads that were told of, as they kept others waiting for too long.",
+             zero=("",)),
     _counter("spans", "Spans that were sent, that failed to be and are tried again, or were given "
              "up.", "outcome", zero=("sent", "failed", "dropped")),
 )  # fmt: skip
@@ -131,6 +135,7 @@ _HEALTH: Final = (
            "reader"),
     _gauge("broker_up", "Whether the broker answers."),
     _gauge("clause_degraded", "Whether this clause cannot be evaluated at this moment.", "clause"),
+    _gauge("notices_waiting", "Notices that wait to be sent.", "channel"),
     _gauge("disk_bytes", "Taken by a repo on all hosts.", "repo", "kind"),
     _gauge("disk_free_bytes", "Left there.", "host"),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from orch.health import STUCK_SECONDS, age
 from orch.line import Line
 from orch.metrics import OTHER
 from orch.serial_gate import Gate
-from orch.store import entries, views, vitals
+from orch.store import entries, outbox, views, vitals
 from orch.store.session import Connection
 
 NAMED: Final = 50
@@ -139,7 +139,9 @@ def _health(conn: Connection, gate: Gate, moment: datetime) -> dict[str, Samples
         if beat in told
     }
     readers = {name: entries.behind(conn, name) for name in (tally.READER, tracing.READER)}
+    waiting = {row["channel"]: row["notices"] for row in outbox.waiting(conn)}
     return ages | {
+        "orch_notices_waiting": _labelled(waiting),
         "orch_ledger_behind_events": _labelled(
             {name: behind for name, behind in readers.items() if behind is not None}
         ),
