@@ -6,7 +6,6 @@ from files only and are never shown.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SecretStr,
@@ -27,15 +25,30 @@ from pydantic import (
 
 from orch import names, stages
 from orch.agent_settings import AgentSettings
+from orch.door_settings import DoorSettings
 from orch.errors import BadInput, ConfigError
+from orch.notice_settings import (
+    Kinds,
+    Mailbox,
+    SmtpUrl,
+    WebhookSecret,
+    WebhookUrl,
+    WebUrl,
+    require_whole,
+)
 from orch.repo_settings import RepoSettings, Seconds
 from orch.stages import AGENTS
 
-Role = Literal["viewer", "operator", "admin"]
 PREFIX: Final = "ORCH_"
+OTEL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""What every program that sends spans goes by; read where nobody told orch itself."""
+OTLP_HTTP: Final = r"^(https?://[^\s@]+)?$"
+"""No password: one goes into OTEL_EXPORTER_OTLP_HEADERS."""
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
-SECRETS: Final = frozenset({"database_url", "broker_url"})
+SECRETS: Final = frozenset(
+    {"database_url", "broker_url", "notify_webhook_url", "notify_webhook_secret", "notify_smtp_url"}
+)
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
 BROKER_NOTE: Final = "broker.url"
@@ -44,7 +57,7 @@ HERE: Final = "{here}"
 """In an agent's settings: the folder of orch.toml, so that scripts may lie beside it."""
 
 
-class Settings(BaseModel):
+class Settings(DoorSettings):
     """Everything orch can be told. `docs/operating.md` explains, `.env.example` lists."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,24 +122,35 @@ class Settings(BaseModel):
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
     )
-    web_session_seconds: Seconds = Field(
-        7 * 24 * 3600, description="After this a person has to sign in again, whatever happens."
+    metrics_repos: int = Field(
+        50, ge=0, le=1000, description="Repos with series of their own in /metrics: the busiest."
     )
-    web_session_idle_seconds: Seconds = Field(
-        12 * 3600, description="After this long without a visit a person has to sign in again."
+    otel_endpoint: str = Field(
+        "",
+        pattern=OTLP_HTTP,
+        description="OTLP/HTTP collector that gets a trace per task; empty sends none.",
     )
-    web_proxy_addresses: tuple[str, ...] = Field(
-        (), description="Comma-separated addresses or networks of reverse proxies to believe."
+    head_watch_seconds: float = Field(
+        4 * 3600,
+        ge=0,
+        le=30 * 24 * 3600,
+        description="Blocking longer, a head is told of; 0: never.",
     )
-    web_proxy_hops: int = Field(
-        1, ge=1, le=9, description="Reverse proxies in a row before the web app."
+    head_watch_park: bool = Field(False, description="On: such a head is parked, unless at work.")
+    web_url: WebUrl = Field("", description="Public address of the web app; empty: no links.")
+    notify_webhook_url: WebhookUrl = Field(
+        SecretStr(""), description="Where notices are posted, signed; empty: nowhere."
     )
-    web_proxy_user_header: str = Field(
-        "", pattern=r"^[A-Za-z0-9-]{0,60}$", description="Header in which they name the person."
+    notify_webhook_secret: WebhookSecret = Field(
+        SecretStr(""),
+        description="whsec_ and base64; a second one after a space while it is changed.",
     )
-    web_proxy_role: Role | Literal["none"] = Field(
-        "viewer", description="Role of whom they name and no admin made: or none, to refuse them."
+    notify_smtp_url: SmtpUrl = Field(
+        SecretStr(""), description="smtps:// or smtp+starttls://user:password@host; empty: no mail."
     )
+    notify_mail_from: Mailbox = Field("", description="From whom notices by mail come.")
+    notify_mail_to: tuple[Mailbox, ...] = Field((), description="Comma-separated receivers.")
+    notify_kinds: Kinds = Field((), description="Comma-separated kinds of notices; empty is all.")
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )
@@ -134,7 +158,9 @@ class Settings(BaseModel):
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
 
-    @field_validator("serial_gate_repos", "web_names", "web_proxy_addresses", mode="before")
+    @field_validator(
+        "serial_gate_repos", "web_names", "notify_mail_to", "notify_kinds", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -169,11 +195,10 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _believes_known_proxies(self) -> Self:
-        for network in self.web_proxy_addresses:
-            ipaddress.ip_network(network)  # a ValueError names it
-        if self.web_proxy_user_header and not self.web_proxy_addresses:
-            raise ValueError("web_proxy_user_header needs web_proxy_addresses: whom to believe it")
+    def _whole_channels(self) -> Self:
+        hidden = (self.notify_webhook_url, self.notify_webhook_secret, self.notify_smtp_url)
+        url, secret, smtp = (each.get_secret_value() for each in hidden)
+        require_whole(url, secret, smtp, self.notify_mail_from, self.notify_mail_to)
         return self
 
     @property
@@ -208,6 +233,11 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
             if name.startswith(PREFIX) and key in Settings.model_fields and key not in TABLES:
                 values[key] = text
                 places[key] = f"{source}, {name}"
+    # Meant for every program here, so that what is no address for orch is no reason to stop.
+    usual = environ.get(OTEL_ENDPOINT, "")
+    if "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
+        values["otel_endpoint"] = usual
+        places["otel_endpoint"] = f"environment, {OTEL_ENDPOINT}"
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -278,7 +308,9 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
         if found:
             places.setdefault(found.group(1), f"{path.name}, line {number}")
     secrets = sorted(
-        name for name in SECRETS & set(values) if "@" in str(values[name]).partition("//")[2]
+        name
+        for name in SECRETS & set(values)
+        if "@" in str(values[name]).partition("//")[2] or name.endswith("_secret")
     )
     if secrets:
         raise ConfigError(

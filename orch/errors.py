@@ -207,3 +207,23 @@ class TooManyTries(OrchError):
 
     code = "too_many_tries"
     fix = "Wait as long as the Retry-After header says; nobody is locked out for good."
+
+
+class ChannelError(OrchError):
+    """A notice could not be sent."""
+
+    code = "channel_error"
+    fix = "Correct the channel's settings, then run `orch notify test`."
+
+
+class ChannelUnavailable(ChannelError):
+    """The receiver of notices does not answer, or is too busy."""
+
+    code = "channel_unavailable"
+    fix = "Nothing to do at first, it is tried again; if it stays, check the way to the receiver."
+
+
+class ChannelRefused(ChannelError):
+    """The receiver of notices said no."""
+
+    code = "channel_refused"

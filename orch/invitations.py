@@ -60,6 +60,15 @@ def welcome_path(secret: str) -> str:
     return f"/ui/welcome?key={secret}"
 
 
+def address(web_url: str, host: str, port: int) -> str:
+    """The web app's address as a person types it: the public one, else that of this machine."""
+    if web_url:
+        return web_url
+    # What listens everywhere is reached here by the name of here.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def look(line: Line, secret: str) -> Invitation:
     """Whom a link is for; changes nothing. Raises NotFound for one that does not work any more."""
     return Invitation(line.store.read(lambda conn: _alive(conn, line, secret))["person"])

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final, get_args
 
 from orch import names
-from orch.config import Role as Role
+from orch.door_settings import Role as Role
 from orch.errors import (
     AlreadyThere,
     BadInput,

@@ -11,7 +11,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from orch import bootstrap, invitations, logs, tasks, tokens
 from orch.config import Settings
-from orch.invitations import welcome_path
+from orch.invitations import address, welcome_path
 from orch.line import Line
 from web import create_app
 from web.streams import MOST
@@ -41,16 +41,10 @@ def require_tokens_beyond_loopback(line: Line, settings: Settings) -> None:
         tokens.require_beyond_loopback(line, settings.web_host)
 
 
-def tell_invitation(secret: str, address: str) -> None:
+def tell_invitation(secret: str, site: str) -> None:
     """Say once, on the terminal of whoever started this, how to become the first admin."""
     # Not through the log: what is logged is kept, and read by more people.
-    click.echo(f"Nobody can sign in yet. {FIRST} {address}{welcome_path(secret)}", err=True)
-
-
-def _address(bound: Any) -> str:
-    host, port = bound[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what listens there
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    click.echo(f"Nobody can sign in yet. {FIRST} {site}{welcome_path(secret)}", err=True)
 
 
 class Worker(ThreadWorker):
@@ -93,7 +87,8 @@ class _Server(BaseApplication):
     def _ready(self, server: Any) -> None:
         """It listens, so that its port is known."""
         if self._invitation is not None and server.LISTENERS:
-            tell_invitation(self._invitation, _address(server.LISTENERS[0].getsockname()))
+            host, port = server.LISTENERS[0].getsockname()[:2]
+            tell_invitation(self._invitation, address(self._settings.web_url, host, port))
 
     def load(self) -> Flask:
         """Build the app in the worker, after the fork."""

@@ -97,8 +97,8 @@ def link(session: Session, name: str | None) -> None:
     """
     secret = invitations.invite(session.line, name, session.actor)
     settings, path = session.settings, invitations.welcome_path(secret)
-    host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
-    address = f"http://{host}:{settings.web_port}{path}"
+    site = invitations.address(settings.web_url, settings.web_host, settings.web_port)
+    address = f"{site}{path}"
     if session.wants_json:
         output.json_line({"name": name, "path": path, "address": address})
         return

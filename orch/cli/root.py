@@ -73,6 +73,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "token": ("setting_up", "Make, list and revoke tokens for programs."),
         "user": ("people", "Let people sign in with a browser, and end that."),
         "session": ("people", "List the browsers people are signed in with; sign them out."),
+        "notify": ("notifying", "List notices, test their channels, send one again."),
     },
     "Run one part": {
         "worker": ("running", "Run a worker for some agents."),
@@ -83,6 +84,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "sweep": ("running", "Look at every repo for openings that were missed."),
         "clean": ("keeping", "Discard the workspaces of tasks that ended long ago."),
         "monitor": ("keeping", "Run the repos' health commands, and freeze where one is red."),
+        "traces": ("keeping", "Send spans of what has ended to the collector of traces."),
     },
 }
 MODULES: Final = {name: module for group in VERBS.values() for name, (module, _) in group.items()}

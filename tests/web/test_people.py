@@ -127,6 +127,9 @@ def test_a_server_tells_the_link_once_it_listens_and_its_port_is_known(
     assert capsys.readouterr().err == ""
     serve._Server(web.settings, "5ec7e7")._ready(listening)
     assert told in capsys.readouterr().err
+    public = web.settings.model_copy(update={"web_url": "https://orch.example"})
+    serve._Server(public, "5ec7e7")._ready(listening)
+    assert "https://orch.example/ui/welcome?key=5ec7e7" in capsys.readouterr().err
 
 
 def test_bound_to_the_world_a_person_is_enough_and_a_disabled_one_is_not(web: Web) -> None:

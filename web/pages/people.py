@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as Answer
 
 from orch import invitations, names, sessions, tokens
 from orch import people as everybody
-from orch.config import Role
+from orch.door_settings import Role
 from orch.errors import Forbidden, IllegalTransition
 from orch.people import NewPerson
 from web.given import LARGEST_NUMBER, Given
@@ -77,7 +77,8 @@ def link(call: Call[Named]) -> Response:
 
 def _linked(call: Call[Any], name: str) -> Response:
     secret = invitations.invite(call.desk.line, name, call.holder.name)
-    address = f"{request.host_url.rstrip('/')}{invitations.welcome_path(secret)}"
+    site = call.desk.settings.web_url or request.host_url.rstrip("/")
+    address = f"{site}{invitations.welcome_path(secret)}"
     return _people(call, {"person": name, "address": address})
 
 
