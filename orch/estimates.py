@@ -27,8 +27,8 @@ MOST_TASKS: Final = 300
 waits for."""
 LONGEST_LINE: Final = 2_000
 """Where even those have more, nothing is estimated."""
-MOST_TURNS: Final = 600
-"""So many turns are played at most: below a second."""
+MOST_TURNS: Final = 400
+"""So many turns are played at most: about half a second."""
 BY_ITSELF: Final = "by itself"
 IF: Final = ", if every attempt passes."
 UNTIL_A_PERSON: Final = ("paused", "freeze")
