@@ -385,8 +385,7 @@ def test_a_persons_word_can_be_tried_as_well(docs: Rig) -> None:
     assert begins(play(docs))["LIB-1"] is None
     assert begins(play(docs, "answer LIB-1 --reason blue"))["LIB-1"] == 0
     docs.task("WEB-1", "review", repo="web", job="succeeded", track="docs")
-    docs.store.write(
-        lambda conn: answers.ask_approval(conn, docs.row_id("WEB-1"), docs.clock(), "review")
-    )
+    which = docs.row_id("WEB-1")
+    docs.store.write(lambda conn: answers.ask_approval(conn, which, docs.clock(), "review"))
     assert schedule(play(docs, "approve WEB-1"), "web") == [("WEB-1", "deploy", 0, 5)]
     assert schedule(play(docs, "reject WEB-1 --reason no"), "web")[0][1] == "development"
