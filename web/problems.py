@@ -38,6 +38,13 @@ class TooManyStreams(OrchError):
     fix: ClassVar[str] = "Close one, or ask again in a moment without following."
 
 
+class TooManySimulations(OrchError):
+    """This server is playing another line forward at the moment."""
+
+    code: ClassVar[str] = "too_many_simulations"
+    fix: ClassVar[str] = "Ask again in a few seconds."
+
+
 STATUS: Final[dict[type[OrchError], int]] = {
     BadInput: 400,
     Unauthorised: 401,
@@ -47,6 +54,7 @@ STATUS: Final[dict[type[OrchError], int]] = {
     LostRace: 409,
     TooManyStreams: 429,
     TooManyTries: 429,
+    TooManySimulations: 429,
     BrokerUnavailable: 503,
     StoreUnavailable: 503,
     SchemaMismatch: 503,
