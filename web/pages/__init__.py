@@ -7,10 +7,10 @@ from typing import Final
 
 from flask import Flask
 
-from web.pages import frame, overview
+from web.pages import control, frame, line, overview
 from web.routes import Desk
 
-FILES: Final[tuple[ModuleType, ...]] = (overview,)
+FILES: Final[tuple[ModuleType, ...]] = (overview, line, control)
 """The files whose pages there are; importing one declares them."""
 
 

@@ -48,7 +48,9 @@ def prepare(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset=asset, navigation=NAVIGATION, version=orch.__version__)
     said = (words.chip, words.told, words.opening, words.query, words.ways)
-    app.jinja_env.filters.update({each.__name__: each for each in (when, span, *said)})
+    app.jinja_env.filters.update(
+        {each.__name__: each for each in (when, lasting, exact, span, *said)}
+    )
 
 
 def show(call: Call[Any], template: str, *, status: int = 200, **facts: Any) -> Response:
@@ -121,10 +123,22 @@ def when(moment: datetime | None, now: datetime) -> Markup:
     """A moment as people say it, with the exact one behind it."""
     if moment is None:
         return Markup("–")
-    exact = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
     seconds = (now - moment).total_seconds()
     said = f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
-    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, said)
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact(moment), said)
+
+
+def lasting(since: datetime, now: datetime) -> Markup:
+    """How long something has lasted, kept true by the page."""
+    said = span(max(0.0, (now - since).total_seconds()))
+    return Markup('<time data-plain datetime="{0}" title="{0}">{1}</time>').format(
+        exact(since), said
+    )
+
+
+def exact(moment: datetime) -> str:
+    """A moment as machines read it, to the second."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def span(seconds: float) -> str:
