@@ -1,4 +1,4 @@
-"""Pages in a real browser: the app behind a real server, Chromium, and an eye on all it complains of.
+"""Pages in a real browser: the app behind a real server, Chromium, and an eye on its complaints.
 
 Every page that a test opens is watched. What a person would not see but an operator should not have
 to bear fails the test at its end: an error on the console, a request to another host, anything the
