@@ -66,6 +66,15 @@ def matching(line: Line, only: Only) -> dict[str, Any]:
     return evaluated(line, look)
 
 
+def count(line: Line, only: Only) -> int:
+    """How many tasks a filter leaves."""
+
+    def look(gate: Gate) -> int:
+        return line.store.survey(lambda conn: lanes.count(conn, gate, line.now(), only))
+
+    return evaluated(line, look)
+
+
 def previewed(line: Line, several: Several) -> dict[str, Any]:
     """What a preview of one control says, of all together; and of each what would come of it."""
     orders = several.orders()

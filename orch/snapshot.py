@@ -85,7 +85,7 @@ def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, 
     _add_paused(conn, gate, per_repo, wanted)
     _add_freezes(conn, now, gate, per_repo)
     _add_active(conn, gate, per_repo)
-    for repo, count in _counts(conn, gate, now, names, wanted.only).items():
+    for repo, count in _counts(conn, gate, now, per_repo, wanted).items():
         per_repo[repo]["waiting_total"] = count
     return {
         "generated_at": views.moment(conn, now),
@@ -142,11 +142,15 @@ def _waiting(
 
 
 def _counts(
-    conn: Connection, gate: Gate, now: Moment, names: list[str], only: Only
+    conn: Connection, gate: Gate, now: Moment, per_repo: dict[str, dict[str, Any]], wanted: Wanted
 ) -> dict[str, int]:
-    if only.narrows:
-        return lanes.waiting_counts(conn, gate, now, only, names)
-    return views.waiting_counts(conn, names)
+    if not wanted.only.narrows:
+        return views.waiting_counts(conn, list(per_repo))
+    shown = {name: len(lane["waiting"]) for name, lane in per_repo.items()}
+    # A page that is not full is the last one: what it shows need not be counted again.
+    ended = {name: wanted.skip + count for name, count in shown.items() if 0 < count < wanted.limit}
+    others = [name for name in shown if name not in ended]
+    return ended | lanes.waiting_counts(conn, gate, now, wanted.only, others) if others else ended
 
 
 def _add_paused(

@@ -82,11 +82,12 @@ def facts(call: Call[Filters]) -> dict[str, Any]:
     lanes = seen["serial_gate"]["per_repo"]
     return {
         "asked": asked,
-        "seen": seen,
+        "degraded": seen["degraded"],
+        "agents": seen["agents"],
         "lanes": {name: _lane(lanes[name], passed + each) for name in names},
         "passed": passed,
         "more_lanes": more,
-        "matching": bulk.matching(line, asked.only)["total"] if call.holder.may("operator") else 0,
+        "matching": bulk.count(line, asked.only) if call.holder.may("operator") else 0,
         "limits": {name: known.timeout for name, known in call.desk.settings.agents.items()},
         "stages": stages.TRACKS["full"],
         "reasons": REASONS,

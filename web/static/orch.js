@@ -28,6 +28,7 @@
       if (Number.isNaN(old)) continue;
       const said = each.dataset.plain !== undefined ? span(Math.max(0, old)) : old >= 0 ? `${span(old)} ago` : `in ${span(-old)}`;
       if (each.textContent !== said) each.textContent = said;
+      if (!each.title) each.title = each.dateTime;
     }
     for (const each of document.querySelectorAll("progress[data-since]")) {
       each.value = Math.min(each.max, (now - Date.parse(each.dataset.since)) / 1000);
@@ -215,7 +216,7 @@
     p: () => {
       const row = current();
       if (row && document.querySelector("[data-may]")) {
-        open(address(row.dataset.parked === undefined ? "pause" : "resume", row.dataset.row));
+        open(address(row.dataset.parked === undefined ? "pause" : "resume", row.dataset.row || row.id.slice(2)));
       }
     },
     "?": () => help.showModal(),
