@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 
 from orch import tokens
 from orch.clock import new_id
@@ -18,6 +19,23 @@ from orch.store.session import Store
 from tests.factories import Rig
 from web import create_app
 from web.streams import Streams
+
+
+class _Compiled(BytecodeCache):
+    """Templates compiled by one test, for all those after it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = _Compiled()
 
 
 class Web:
@@ -34,7 +52,9 @@ class Web:
 
     @property
     def app(self) -> Flask:
-        return create_app(self.line, self.settings, clock=self.rig.clock, streams=self.streams)
+        app = create_app(self.line, self.settings, clock=self.rig.clock, streams=self.streams)
+        app.jinja_env.bytecode_cache = COMPILED
+        return app
 
     @property
     def client(self) -> FlaskClient:
