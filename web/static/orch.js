@@ -106,10 +106,6 @@
     clearTimeout(timer);
     if (wanted && wanted.checked && !document.hidden && !ended) timer = setTimeout(ask, wait);
   };
-  // What a person opened stays as it is.
-  document.addEventListener("htmx:before:morph:attr", (event) => {
-    if (event.detail.attrName === "open" && event.target instanceof HTMLDetailsElement) event.preventDefault();
-  });
   if (wanted && live().dataset.tag) {
     fresh.hidden = false;
     wanted.closest("label").hidden = false;
