@@ -20,7 +20,7 @@ ON_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "[::1]")
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not `no-referrer`: a form sent from a page would then come with the origin `null`.
+    # To no other host; with `no-referrer` browsers would call the origin of our own forms null.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

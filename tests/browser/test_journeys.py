@@ -37,7 +37,7 @@ def test_why_a_task_waits_is_found_in_two_actions(busy: Seat) -> None:
     waits = page.locator("#w-ORCH-123")
     expect(waits).to_contain_text("ORCH-116 holds the repo at development: developer is at work")
     expect(waits.get_by_role("link", name="ORCH-116")).to_have_attribute(
-        "href", "/ui/task/ORCH-116"
+        "href", "/ui/tasks/ORCH-116"
     )
     expect(waits.get_by_role("button", name="Pause ORCH-116")).to_be_visible()
 

@@ -110,12 +110,12 @@ def opening(entry: Mapping[str, Any]) -> str:
 
 def task_address(work_item: str) -> str:
     """The page of a task."""
-    return f"/ui/task/{quote(work_item)}"
+    return f"/ui/tasks/{quote(work_item)}"
 
 
 def repo_address(name: str) -> str:
     """The page of a repo."""
-    return f"/ui/repo/{quote(name)}"
+    return f"/ui/repos/{quote(name)}"
 
 
 def query(values: Mapping[str, Any]) -> str:

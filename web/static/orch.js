@@ -39,7 +39,7 @@
   const rows = () => new Map([...live().querySelectorAll("[data-row]")].map((row) => {
     const copy = row.cloneNode(true);
     copy.querySelectorAll("time, progress").forEach((each) => each.remove());
-    return [row.id, copy.textContent];
+    return [row.id || row.dataset.row, copy.textContent];
   }));
   const announce = (before, after) => {
     const names = new Set([...before.keys(), ...after.keys()]);
