@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
-from orch import clock, health, readings
+from orch import clock, health, overview, readings
 from orch.clock import Clock
 from orch.config import Settings
 from orch.line import Line
@@ -66,6 +66,7 @@ class Desk:
 
     _health: Remembered = field(default_factory=Remembered)
     _readings: Remembered = field(default_factory=Remembered)
+    _trend: Remembered = field(default_factory=Remembered)
 
     @property
     def data_dir(self) -> Path:
@@ -84,6 +85,13 @@ class Desk:
         named = self.settings.metrics_repos
         found: Readings = self._readings.get(
             self.clock(), 5.0, lambda: readings.readings(self.line, named)
+        )
+        return found
+
+    def trend(self) -> dict[str, list[dict[str, Any]]]:
+        """The last hours; they are the same for a minute."""
+        found: dict[str, list[dict[str, Any]]] = self._trend.get(
+            self.clock(), 60.0, lambda: overview.trend(self.line)
         )
         return found
 

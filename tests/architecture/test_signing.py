@@ -9,7 +9,7 @@ from tests.architecture import tree
 WIRES = ("web/", "orch/mcp_server")
 # A name alone would let an operator of some repos steer all of them; notices are of no repo.
 UNSIGNED = re.compile(
-    r"\bOrder\((?![^()]*(?:\([^()]*\)[^()]*)*\*\*)|^(?!.*\bnotices\.\w+\().*\bholder\.name\b",
+    r"\b(?:Order|Several)\((?![^()]*(?:\([^()]*\)[^()]*)*\*\*)|^(?!.*\bnotices\.\w+\().*\bholder\.name\b",
     re.MULTILINE,
 )
 OF_NO_REPO = {

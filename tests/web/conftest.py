@@ -11,6 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from orch import people, tokens
@@ -55,6 +56,23 @@ class Person:
         return self.post("/ui/sign-in", "/ui/sign-in", name=name, password=password, **more)
 
 
+class _Compiled(BytecodeCache):
+    """Templates compiled by one test, for all those after it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = _Compiled()
+
+
 class Web:
     """One app and the ways to come into it."""
 
@@ -76,6 +94,7 @@ class Web:
         if self._made is None or any(a is not b for a, b in zip(key, self._made[0], strict=True)):
             parts: dict[str, Any] = {"streams": self.streams, "passwords": self.passwords}
             app = create_app(self.line, self.settings, clock=self.rig.clock, **parts)
+            app.jinja_env.bytecode_cache = COMPILED
             self._made = (key, app)
         return self._made[1]
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from flask import Flask
 
-from web.pages import door, frame, overview, people
+from web.pages import control, door, frame, line, overview, people
 from web.routes import Desk
 
-FILES: Final[tuple[ModuleType, ...]] = (overview, door, people)
+FILES: Final[tuple[ModuleType, ...]] = (overview, line, control, door, people)
 """The files whose pages there are; importing one declares them."""
 
 
