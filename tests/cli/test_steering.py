@@ -79,7 +79,7 @@ def _rows(orch: CommandLine) -> list[Any]:
     ("verb", "words"),
     [
         (("freeze", "shop", "-m", "deploy day"), "begins_waiting"),
-        (("pause", "ORCH-116"), "starts"),
+        (("pause", "ORCH-116"), "held"),
     ],
 )
 def test_a_preview_is_a_sentence_for_a_person(
