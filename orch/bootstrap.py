@@ -222,7 +222,8 @@ def _secrets(settings: Settings) -> list[str]:
         for name, value in known.env.items()
         if name.upper().endswith(("KEY", "TOKEN", "SECRET", "PASSWORD"))
     ]
-    return [url for url in urls if "@" in url] + [word for word in passwords if word] + keys
+    words = [*passwords, settings.mcp_token.get_secret_value(), *keys]
+    return [url for url in urls if "@" in url] + [word for word in words if word]
 
 
 def load() -> Settings:

@@ -33,7 +33,7 @@ from orch.stages import AGENTS
 PREFIX: Final = "ORCH_"
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
-SECRETS: Final = frozenset({"database_url", "broker_url"})
+SECRETS: Final = frozenset({"database_url", "broker_url", "mcp_token"})
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
 BROKER_NOTE: Final = "broker.url"
@@ -106,6 +106,9 @@ class Settings(BaseModel):
     )
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
+    )
+    mcp_token: SecretStr = Field(
+        SecretStr(""), description="Token under which `orch mcp --controls` acts for its agent."
     )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
@@ -250,7 +253,9 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
         if found:
             places.setdefault(found.group(1), f"{path.name}, line {number}")
     secrets = sorted(
-        name for name in SECRETS & set(values) if "@" in str(values[name]).partition("//")[2]
+        name
+        for name in SECRETS & set(values)
+        if not name.endswith("_url") or "@" in str(values[name]).partition("//")[2]
     )
     if secrets:
         raise ConfigError(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
 from orch import names
-from orch.errors import AlreadyThere, BadInput, NotFound, Unauthorised
+from orch.errors import AlreadyThere, BadInput, ConfigError, NotFound, Unauthorised
 from orch.line import Line
 from orch.store import access, ledger
 from orch.store.session import Connection
@@ -35,6 +36,49 @@ class Holder:
     def may(self, needed: Role) -> bool:
         """Whether this role includes the needed one; an unknown role includes nothing."""
         return self.role in ROLES and ROLES.index(self.role) >= ROLES.index(needed)
+
+
+_BEARER: Final = re.compile(r"Bearer ([!-~]{1,256})")
+LOCAL: Final = Holder("local", "admin")
+"""Who everybody on this machine is, as long as no token was ever made."""
+
+
+def admit(line: Line, authorization: str | None, near: bool) -> Holder:
+    """Who sent a request with this Authorization header. Raises Unauthorised.
+
+    Without a single token in the store everybody who is `near` is an admin; the first token ends
+    that for good.
+    """
+    if authorization is not None:
+        found = _BEARER.fullmatch(authorization)
+        if found is None:
+            raise Unauthorised("The Authorization header is not `Bearer <token>`.")
+        return check(line, found[1])
+    if near and not ever_made(line):
+        return LOCAL
+    raise Unauthorised("This needs a token.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_near(bound_to: str, remote: str) -> bool:
+    """Whether a request comes from this machine, to a server nobody else can reach."""
+    return is_loopback(bound_to) and is_loopback(remote)
+
+
+def require_beyond_loopback(line: Line, host: str) -> None:
+    """Raise ConfigError for an address others can reach while nobody could be told from another."""
+    if not is_loopback(host) and not any_usable(line):
+        raise ConfigError(
+            f"{host} can be reached by others, and there is no token.",
+            suggested_fix="Run `orch token add NAME --role admin` first, or bind to 127.0.0.1.",
+        )
 
 
 def add(

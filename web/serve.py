@@ -10,10 +10,8 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from orch import bootstrap, logs, tasks, tokens
 from orch.config import Settings
-from orch.errors import ConfigError
 from orch.line import Line
 from web import create_app
-from web.entrance import is_loopback
 from web.streams import MOST
 
 THREADS: Final = 2 * MOST
@@ -35,11 +33,7 @@ def serve(settings: Settings) -> None:
 
 def require_tokens_beyond_loopback(line: Line, settings: Settings) -> None:
     """Raise ConfigError for an address others can reach while nobody could be told from another."""
-    if not is_loopback(settings.web_host) and not tokens.any_usable(line):
-        raise ConfigError(
-            f"{settings.web_host} can be reached by others, and there is no token.",
-            suggested_fix="Run `orch token add NAME --role admin` first, or bind to 127.0.0.1.",
-        )
+    tokens.require_beyond_loopback(line, settings.web_host)
 
 
 class Worker(ThreadWorker):
