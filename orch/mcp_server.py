@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import orch
 from orch import mcp_forms, mcp_tools, names, tokens
-from orch.errors import ConfigError, Forbidden, NotFound, OrchError, Unauthorised
+from orch.errors import BadInput, ConfigError, Forbidden, NotFound, OrchError, Unauthorised
 from orch.mcp_tools import Desk, Tool
 from orch.tokens import Holder
 
@@ -45,6 +45,8 @@ PATH: Final = "/mcp"
 THREADS: Final = 4
 """Calls answered at once; the others wait their turn."""
 BODY_LIMIT: Final = 1024 * 1024
+STOP_SECONDS: Final = 5
+"""How long answers that have begun may go on when the server is to stop."""
 HOLDER: Final = "orch.holder"
 """Where in a request's scope it stands who sent it."""
 INSTRUCTIONS: Final = (
@@ -230,10 +232,15 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] != "POST":
+            # A GET would be held open for messages that nobody ever sends.
+            await _turned_away(405, BadInput("Every call is a POST."), send)
+            return
         try:
             holder = await anyio.to_thread.run_sync(self._admit, scope)
         except OrchError as error:
-            await _turned_away(error, send)
+            status = {Unauthorised: 401, Forbidden: 403}.get(type(error), 503)
+            await _turned_away(status, error, send)
             return
         await self._app({**scope, HOLDER: holder}, receive, send)
 
@@ -248,13 +255,12 @@ class Door:
         return holder
 
 
-async def _turned_away(error: OrchError, send: Send) -> None:
-    status = {Unauthorised: 401, Forbidden: 403}.get(type(error), 503)
+async def _turned_away(status: int, error: OrchError, send: Send) -> None:
     told = {"code": error.code, "detail": error.message, "suggested_fix": error.suggested_fix}
     body = json.dumps(told).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+    also = {401: (b"www-authenticate", b"Bearer"), 405: (b"allow", b"POST")}
+    headers += [also[status]] if status in also else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -284,6 +290,7 @@ def listening(answering: Answering, address: Address) -> tuple[uvicorn.Server, s
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
         proxy_headers=False,  # nobody's word is taken for where a request comes from
     )
     try:

@@ -86,6 +86,7 @@ def test_no_other_name_and_no_page_comes_in(seat: Seat, serve: Callable[..., str
     assert posted(url, Host="127.0.0.1.evil.example:80").status_code == 421
     assert posted(url, Origin="http://evil.example").status_code == 403
     assert posted(url, Origin="http://localhost:3000").status_code == 403
+    assert httpx2.get(url, headers=ACCEPT).status_code == 405
     for known in ("localhost", "orch.example.org", "orch.example.org:8766"):
         assert posted(url, Host=known).status_code not in (401, 403, 421)
 
