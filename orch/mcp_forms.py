@@ -241,10 +241,16 @@ def _kept(entries: list[Any], path: str, most: int, cut: list[str]) -> list[Any]
 
 
 def _seen(text: str, path: str, cut: list[str]) -> str:
-    """A text in which nothing is unseen: what a person would not see, an agent must not read."""
+    """A text of bounded length in which nothing is unseen: what a person would not see, an agent
+    must not read."""
     if len(text) > LONGEST_TEXT:
         cut.append(f"{path}: {LONGEST_TEXT} of {len(text)} characters")
         text = text[:LONGEST_TEXT]
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """The same text, with a mark for every character that nobody would see."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -147,7 +147,7 @@ def _result(found: dict[str, Any]) -> CallToolResult:
 
 def _refusal(error: OrchError) -> CallToolResult:
     """What went wrong, what was perhaps meant, and what to do."""
-    like: Sequence[str] = error.facts.get("did_you_mean") or ()
+    like = [mcp_forms.visible(each) for each in error.facts.get("did_you_mean") or ()]
     said = [
         error.message,
         f"Did you mean {' or '.join(like)}?" if like else "",
@@ -155,11 +155,11 @@ def _refusal(error: OrchError) -> CallToolResult:
     ]
     found = {
         "code": error.code,
-        "message": error.message,
-        "did_you_mean": list(like),
+        "message": mcp_forms.visible(error.message),
+        "did_you_mean": like,
         "suggested_fix": error.suggested_fix,
     }
-    text = " ".join(filter(None, said))
+    text = mcp_forms.visible(" ".join(filter(None, said)))
     return CallToolResult(content=[TextContent(text=text)], structured_content=found, is_error=True)
 
 
@@ -291,6 +291,7 @@ def listening(answering: Answering, address: Address) -> tuple[uvicorn.Server, s
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
+        ws="none",
         proxy_headers=False,  # nobody's word is taken for where a request comes from
     )
     try:

@@ -7,7 +7,7 @@ the claim is made before it and after it, and nothing is committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ LANES: Final = 100
 """Most repos whose waiting tasks are compared one by one."""
 ROWS: Final = 2000
 """Most waiting tasks that are compared, over all of them."""
+NOBODY: Final[Mapping[str, str]] = {}
 NAMED: Final = 3
 """Tasks of which the same is said that the sentence names; the others it counts."""
 
@@ -87,7 +88,7 @@ def _try(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
     where = _field(conn, order)
     before = _scene(conn, line, where)
     changed = controls.VERBS[order.verb](conn, line, order)
-    after = _scene(conn, line, where)
+    after = _scene(conn, line, where, before.claims)
     changes = _changes(where, before, after)
     return {
         "preview": True,
@@ -97,7 +98,7 @@ def _try(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
         "held": [each["work_item_id"] for each in changes if _is_held(each)],
         "changes": changes,
         "not_compared": _not_compared(where, before, after),
-        "sentence": _sentence(where, before, after, changes),
+        "sentence": _sentence(where, before, after, changes) if changed else "Nothing changes.",
     }
 
 
@@ -115,23 +116,26 @@ def _field(conn: Connection, order: Order) -> Field:
 # --- one scene --------------------------------------------------------------------------------
 
 
-def _scene(conn: Connection, line: Line, where: Field) -> Scene:
+def _scene(
+    conn: Connection, line: Line, where: Field, starting: Mapping[str, str] = NOBODY
+) -> Scene:
+    """The lanes as they are now; `starting` would start without the order, so it is looked for."""
     wanted = snapshot.Wanted(repos=tuple(where.lanes), limit=where.limit)
     shown = snapshot.view(conn, line, line.gate, wanted)
     lanes = shown["serial_gate"]["per_repo"]
-    waiting = [entry for lane in lanes.values() for entry in lane["waiting"]]
-    own = None
-    if where.task is not None:
-        own = views.task_row(conn, line.gate, where.task)
-        if own is not None and all(entry["task_id"] != own["id"] for entry in waiting):
-            entry = mirror.entry_of(conn, line, line.gate, own, shown["agents"])
-            waiting += [entry] if entry else []
+    entries = {each["work_item_id"]: each for lane in lanes.values() for each in lane["waiting"]}
+    sought = [item for item, repo in starting.items() if repo in where.lanes]
+    rows = {}
+    for item in filter(None, [where.task, *sought]):
+        if item == where.task or item not in entries:
+            rows[item] = row = views.task_row(conn, line.gate, item)
+            _add_entry(conn, line, row, entries, shown["agents"])
     with undone(conn):
         next_tick = dispatcher.rehearsed(conn, line, line.gate)
     items = queries.work_items(conn, [each.task_id for each in next_tick.claimed])
     taken = {items[each.task_id]: each for each in next_tick.claimed}
     slots = _left(shown["agents"], [each.claim.agent for each in next_tick.claimed])
-    seen = {entry["work_item_id"]: _seen(entry, taken, slots) for entry in waiting}
+    seen = {item: _seen(entry, taken, slots) for item, entry in entries.items()}
     for item, claim in taken.items():
         seen.setdefault(item, _open(True, claim.claim.agent, slots))
     return Scene(
@@ -141,8 +145,18 @@ def _scene(conn: Connection, line: Line, where: Field) -> Scene:
         whole=next_tick.whole,
         slots=slots,
         lengths={n: (len(lane["waiting"]), lane["waiting_total"]) for n, lane in lanes.items()},
-        own=own,
+        own=rows.get(where.task or ""),
     )
+
+
+def _add_entry(
+    conn: Connection, line: Line, task: Any, entries: dict[str, Any], agents: dict[str, Any]
+) -> None:
+    """A waiting task that stands beyond what is shown of its lane."""
+    if task is not None and task["work_item_id"] not in entries:
+        entry = mirror.entry_of(conn, line, line.gate, task, agents)
+        if entry is not None:
+            entries[task["work_item_id"]] = entry
 
 
 def _left(agents: dict[str, dict[str, Any]], claimed: list[str]) -> dict[str, int]:
@@ -241,7 +255,7 @@ def _sentence(where: Field, before: Scene, after: Scene, changes: list[dict[str,
     """Who starts first, then who waits for what; tasks of which the same is said stand together."""
     own = _own(where, before, after)
     if not changes and not own:
-        return "Nothing changes."
+        own = [_written_down(where.order)]
     groups: dict[tuple[str, str], list[str]] = {}
     for change in sorted(changes, key=lambda each: not _starts(each)):
         item = change["work_item_id"]
@@ -265,7 +279,8 @@ def _own(where: Field, before: Scene, after: Scene) -> list[str]:
     order, item = where.order, where.order.target
     if where.task is None:
         going_on = f"; {_named(sorted(after.live))} may end" if after.live else ""
-        said = {"freeze": f"{item} is frozen{going_on}", "unfreeze": f"{item} is let go"}
+        lifted = f"the freeze of {item} is lifted"
+        said = {"freeze": f"{item} is frozen{going_on}", "unfreeze": lifted}
         return [said[order.verb]]
     phrases = _moved(before, after) + _placed(item, before, after)
     now = after.seen.get(item)
@@ -273,6 +288,14 @@ def _own(where: Field, before: Scene, after: Scene) -> list[str]:
         phrases.append(now.says[0])
     said_of = [f"{item} {' and '.join(phrases)}"] if phrases else []
     return said_of + _at_work(item, before, after)
+
+
+def _written_down(order: Order) -> str:
+    """What changes where nobody starts, waits or moves because of it."""
+    words = {"depend": "depends on", "undepend": "no longer depends on"}
+    if order.verb in words:
+        return f"{order.target} {words[order.verb]} {order.on}"
+    return f"{order.verb} of {order.target} is written down"
 
 
 def _moved(before: Scene, after: Scene) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from orch import dispatcher, preview
+from orch import controls, dispatcher, preview
 from orch.controls import Order
 from orch.errors import LostRace
+from orch.line import Line
 from orch.store import fleet
 from tests.factories import Rig, dump
 
@@ -57,7 +58,8 @@ def test_of_two_with_one_slot_the_older_starts_and_the_other_waits_for_it(rig: R
     answer = said(rig, "unfreeze", "team/*")
     assert (answer["starts"], answer["held"]) == ([A], [B])
     assert answer["sentence"] == (
-        "A-1 starts; B-2 waits for a free slot of analyst; team/* is let go; nothing else changes"
+        "A-1 starts; B-2 waits for a free slot of analyst; the freeze of team/* is lifted; "
+        "nothing else changes"
     )
 
 
@@ -115,6 +117,18 @@ def test_each_order_has_words_of_its_own(
     assert said(rig, verb, B, **more)["sentence"] == words
 
 
+def test_what_is_only_written_down_is_said_and_what_is_not_is_not(rig: Rig) -> None:
+    rig.task(A, "development", job="running")
+    rig.task(B, repo="lib")
+    only = said(rig, "depend", A, on=B)["sentence"]
+    assert only == "A-1 depends on B-2; nothing else changes"
+    rig.order("freeze", "app")
+    assert said(rig, "freeze", "app")["sentence"] == "Nothing changes."
+    assert said(rig, "promote", B)["sentence"] == (
+        "promote of B-2 is written down; nothing else changes"
+    )
+
+
 def test_a_frozen_repo_names_what_may_end(rig: Rig) -> None:
     rig.task(A, "development", job="running")
     rig.task(B)
@@ -148,6 +162,43 @@ def test_a_line_too_long_to_compare_is_said(rig: Rig, monkeypatch: pytest.Monkey
     dispatcher.sweep(rig.line)
     last = said(rig, "pause", "T-8")
     assert [each["work_item_id"] for each in last["changes"]] == ["T-8"]
+
+
+def test_a_head_beyond_what_is_compared_is_still_followed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "ROWS", 4)
+    for number in range(1, 5):
+        rig.task(f"P-{number}", paused_at=rig.clock())
+    rig.task(A)
+    rig.task(B)
+    rig.workers()
+    dispatcher.sweep(rig.line)
+    frozen = said(rig, "freeze", "app")
+    (of_head,) = [each for each in frozen["changes"] if each["work_item_id"] == A]
+    assert of_head["after"]["reason"] == "freeze"
+    assert A in frozen["begins_waiting"]
+    assert said(rig, "pause", A)["starts"] == [B]
+
+
+def test_what_others_do_meanwhile_is_not_taken_for_the_orders_effect(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.task(A)
+    rig.task(B)
+    rig.task(C, repo="lib")
+    rig.workers()
+    dispatcher.sweep(rig.line)
+    pause = controls.VERBS["pause"]
+
+    def slow(conn: Any, line: Line, order: Order) -> bool:
+        if not rig.store.is_sqlite:  # there nobody writes meanwhile
+            rig.order("freeze", "lib")
+        return pause(conn, line, order)
+
+    monkeypatch.setitem(controls.VERBS, "pause", slow)
+    answer = preview.preview(rig.line, Order("pause", A, "ann"))
+    assert [each["work_item_id"] for each in answer["changes"]] == [A, B]
 
 
 @pytest.mark.parametrize("name", ["freeze", "paused", "dependency", "active-task"])
