@@ -257,7 +257,9 @@ def _sentence(where: Field, before: Scene, after: Scene, changes: list[dict[str,
     if not changes and not own:
         own = [_written_down(where.order)]
     groups: dict[tuple[str, str], list[str]] = {}
-    for change in sorted(changes, key=lambda each: not _starts(each)):
+    in_line = {item: seen.place or 0 for item, seen in after.seen.items()}
+    order = sorted(changes, key=lambda it: (not _starts(it), in_line.get(it["work_item_id"], 0)))
+    for change in order:
         item = change["work_item_id"]
         if item == where.task and own:
             continue
