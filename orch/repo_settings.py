@@ -72,6 +72,9 @@ class RepoSettings(BaseModel):
     """The repo's own tracks, beside those of every repo."""
     approvals: Approvals = ()
     """Stages that a person has to approve before they are left."""
+    head_watch_seconds: float | None = Field(None, ge=0, le=30 * 24 * 3600)
+    """After how long a blocking head of this repo is told of; None is as everywhere."""
+    head_watch_park: bool | None = None
 
     @field_validator("url")
     @classmethod

@@ -12,7 +12,7 @@ from orch import explain
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import views
+from orch.store import views, watches
 from orch.store.moments import Moment
 from orch.store.session import Connection
 
@@ -58,6 +58,7 @@ def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, 
     _add_freezes(conn, now, gate, per_repo)
     _add_active(conn, gate, per_repo)
     _add_counts(conn, per_repo)
+    _add_head_watch(conn, per_repo)
     return {
         "generated_at": views.moment(conn, now),
         "degraded": sorted(gate.degraded),
@@ -82,6 +83,7 @@ def _blank() -> dict[str, Any]:
         "frozen_at": None,
         "frozen_by": None,
         "live": [],
+        "head_watch": None,
     }
 
 
@@ -143,3 +145,10 @@ def _add_active(conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]
 def _add_counts(conn: Connection, per_repo: dict[str, dict[str, Any]]) -> None:
     for repo, count in views.waiting_counts(conn, list(per_repo)).items():
         per_repo[repo]["waiting_total"] = count
+
+
+def _add_head_watch(conn: Connection, per_repo: dict[str, dict[str, Any]]) -> None:
+    """Who has blocked others for too long, as somebody was told."""
+    for repo, row in watches.told_heads(conn).items():
+        if repo in per_repo:
+            per_repo[repo]["head_watch"] = {"since": row["since"], **row["detail"]}

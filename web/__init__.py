@@ -1,4 +1,4 @@
-"""The web app: orch's use cases over HTTP. Pages for people will stand beside the API here."""
+"""The web app: orch's use cases over HTTP, and the pages for people beside the API."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; "
-    "base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
     "Cache-Control": "no-store",
 }
 """On every answer that does not say otherwise itself."""
@@ -50,9 +51,10 @@ def create_app(
     streams: Streams | None = None,
 ) -> Flask:
     """The app on a line that is ready. It opens no session of its own and reads no environment."""
+    from web import pages
     from web.api import ROUTES
 
-    app = Flask("web", static_folder=None, template_folder=None)
+    app = Flask("web", static_folder=None)
     app.json = _Json(app)
     app.config.update(
         MAX_CONTENT_LENGTH=BODY_LIMIT + 1,
@@ -63,6 +65,7 @@ def create_app(
     problems.register(app)
     app.after_request(_secured)
     ROUTES.register(app, desk)
+    pages.register(app, desk)
     return app
 
 

@@ -9,15 +9,18 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from orch import names
 from orch.errors import BadInput
 
 BODY_LIMIT: Final = 1024 * 1024
+CSRF: Final = "csrf"
+"""The field of a form that proves that it came from a page of ours."""
 LARGEST_NUMBER: Final = 2**63 - 1
-Source = Literal["query", "body", "either"]
-"""Where a call takes its values from; those in the path come on top."""
+Source = Literal["query", "body", "either", "form"]
+"""Where a call takes its values from; those in the path come on top. A form is a page's."""
 
 
 class Given(BaseModel):
@@ -35,11 +38,15 @@ G = TypeVar("G", bound=Given)
 def read(model: type[G], request: Request, path: dict[str, Any], source: Source) -> G:
     """The values of a request. Raises BadInput, and HTTP errors for a body that is not JSON."""
     query = _query(request, model.many)
-    body = {} if source == "query" else _body(request)
+    body: dict[str, Any] = {}
+    if source == "form":
+        body = _form(request, model.many)
+    elif source != "query":
+        body = _body(request)
     if source == "query" and (request.content_length or 0) > 0:
         raise BadInput("This call takes no body.")
     # A preview is a way of asking, so it stands in the query whatever the rest does.
-    stray = sorted(set(query) - {"preview"}) if source == "body" else []
+    stray = sorted(set(query) - {"preview"}) if source in ("body", "form") else []
     if stray:
         raise BadInput(f"This call takes {', '.join(stray)} in its body.", fields=stray)
     values = dict(path)
@@ -59,17 +66,33 @@ def _query(request: Request, many: frozenset[str]) -> dict[str, Any]:
         unquote_to_bytes(request.query_string.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:
         raise BadInput("The query is not valid UTF-8.") from None
-    found: dict[str, Any] = {}
-    for name, values in request.args.lists():
+    for name in request.args:
         if name.lower() in ("token", "access_token", "authorization", "api_key"):
             raise BadInput(
                 "A token does not belong into an address: it would end up in logs.",
                 suggested_fix="Send it as `Authorization: Bearer <token>`, and make a new one.",
                 field=name,
             )
+    return _each_once(request.args, many)
+
+
+def _each_once(values_of: MultiDict[str, str], many: frozenset[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, values in values_of.lists():
         if name not in many and len(values) > 1:
             raise BadInput(f"{names.shown(name)}: given twice.", fields=[names.shown(name)])
         found[name] = values if name in many else values[0]
+    return found
+
+
+def _form(request: Request, many: frozenset[str]) -> dict[str, Any]:
+    """What a page's form sent. Its CSRF token was looked at before anything else."""
+    if (request.content_length or 0) > BODY_LIMIT:
+        raise RequestEntityTooLarge
+    if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raise UnsupportedMediaType("A page sends a form.")
+    found = _each_once(request.form, many)
+    found.pop(CSRF, None)
     return found
 
 

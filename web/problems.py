@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
@@ -79,7 +79,26 @@ def register(app: Flask) -> None:
 
 
 def problem(status: int, code: str, detail: str, fix: str, **facts: Any) -> Response:
-    """One problem as a response."""
+    """One problem as a response; to a person with a browser as a page."""
+    response = _for_people(status, detail, fix)
+    if response is None:
+        response = _for_programs(status, code, detail, fix, facts)
+        if status == 401:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="orch"'
+    if status in (429, 503):
+        response.headers["Retry-After"] = RETRY_AFTER
+    return response
+
+
+def _for_people(status: int, detail: str, fix: str) -> Response | None:
+    if not request.path.startswith("/ui/"):
+        return None
+    title = HTTPStatus(status).phrase
+    text = render_template("problem.html", title=title, detail=detail, fix=fix, here=request.path)
+    return Response(text, status, content_type="text/html; charset=utf-8")
+
+
+def _for_programs(status: int, code: str, detail: str, fix: str, facts: dict[str, Any]) -> Response:
     body = {
         **facts,
         "type": f"/docs#{code}",
@@ -89,12 +108,7 @@ def problem(status: int, code: str, detail: str, fix: str, **facts: Any) -> Resp
         "code": code,
         "suggested_fix": fix,
     }
-    response = Response(json.dumps(body, default=str), status, content_type=TYPE)
-    if status in (429, 503):
-        response.headers["Retry-After"] = RETRY_AFTER
-    if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="orch"'
-    return response
+    return Response(json.dumps(body, default=str), status, content_type=TYPE)
 
 
 def _of_orch(error: OrchError) -> Response:

@@ -13,11 +13,11 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
-from orch import health
+from orch import clock, health, readings
 from orch.clock import Clock
 from orch.config import Settings
-from orch.health import Readings
 from orch.line import Line
+from orch.readings import Readings
 from orch.tokens import Holder, Role
 from web import entrance, given
 from web.given import Given, Source
@@ -28,10 +28,16 @@ Method = Literal["GET", "POST", "DELETE"]
 EVERYBODY: Final = Holder("anybody", "")
 
 
+SHARE: Final = 20
+"""An answer is kept for so many times as long as it took: asking never takes more than a twentieth
+of one processor, however much waits."""
+
+
 class Remembered:
     """The last answer to a question, for a while, so that many who ask cost as much as one."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopwatch: Callable[[], Callable[[], float]] = clock.stopwatch) -> None:
+        self._stopwatch = stopwatch
         self._lock = threading.Lock()
         self._until: datetime | None = None
         self._answer: Any = None
@@ -40,8 +46,9 @@ class Remembered:
         """The answer, asked anew when it has become too old."""
         with self._lock:
             if self._until is None or now >= self._until:
+                elapsed = self._stopwatch()
                 self._answer = ask()
-                self._until = now + timedelta(seconds=seconds)
+                self._until = now + timedelta(seconds=max(seconds, SHARE * elapsed()))
             return self._answer
 
 
@@ -70,8 +77,11 @@ class Desk:
         return found
 
     def readings(self) -> Readings:
-        """The line's numbers; counting all jobs takes a moment, so at most every five seconds."""
-        found: Readings = self._readings.get(self.clock(), 5.0, lambda: health.readings(self.line))
+        """The line's numbers; counting what waits takes a moment, so at most every five seconds."""
+        named = self.settings.metrics_repos
+        found: Readings = self._readings.get(
+            self.clock(), 5.0, lambda: readings.readings(self.line, named)
+        )
         return found
 
 
@@ -85,6 +95,11 @@ class Call(Generic[G]):
 
 
 View = Callable[[Call[Any]], Any]
+
+
+def is_page(path: str) -> bool:
+    """Whether people come to this address with a browser; the rest is the programs' API."""
+    return path == "/" or path.startswith("/ui/")
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,12 @@ class Route:
     @property
     def path_names(self) -> list[str]:
         """The parameters that are part of the address."""
-        return re.findall(r"<(\w+)>", self.path)
+        return re.findall(r"<(?:\w+:)?(\w+)>", self.path)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is for people: entered by a cookie, refused with a page."""
+        return is_page(self.path)
 
 
 @dataclass

@@ -1,1 +1,4 @@
 """The task store: schema, transactions, claims, and the ledger that alone writes state."""
+
+# So that whoever knows the tables knows all of them: each file of them adds its own to `metadata`.
+from orch.store import tables_notices as tables_notices

@@ -17,9 +17,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, Dialect, Text, bindparam, func, select, type_coerce
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql import visitors
-from sqlalchemy.sql.elements import BindParameter
 
 PLACE: Final = re.compile(r"%\((\w+)\)s")
 """Where the driver puts a parameter."""
@@ -147,8 +146,5 @@ def _given(name: str, columns: Sequence[Any]) -> Any:
 
 def _parameters(statement: Any) -> frozenset[str]:
     """The names under which a statement wants values."""
-    return frozenset(
-        each.key
-        for each in visitors.iterate(statement)
-        if isinstance(each, BindParameter) and each.required
-    )
+    binds = statement.compile(dialect=sqlite.dialect()).binds
+    return frozenset(name for name, bind in binds.items() if bind.required)

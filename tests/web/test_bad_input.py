@@ -45,7 +45,7 @@ CASES: list[Case] = [
     ("GET", "/tasks?agent=Developer%20", 400, "bad_input"),
     ("GET", "/tasks/APP-9", 404, "unknown_task"),
     ("GET", "/tasks/..%2f..%2fetc", 404, "no_such_page"),
-    ("GET", "/static/..%2f..%2f/etc/passwd", 404, "no_such_page"),
+    ("GET", "/static/..%2f..%2f/etc/passwd", 404, "not_found"),
     ("GET", "/events?kind=x'%20OR%201=1", 400, "bad_input"),
     ("GET", "/events?work_item=APP-9", 404, "unknown_task"),
     ("GET", "/jobs/999/log", 404, "unknown_job"),

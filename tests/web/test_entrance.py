@@ -13,12 +13,14 @@ from orch.tokens import ROLES
 from tests.factories import dump
 from tests.web.conftest import Web
 from web.api import ROUTES
+from web.pages.frame import PAGES
 from web.routes import Route
 from web.serve import require_tokens_beyond_loopback
 
 PAUSE = "/serial-gate/pause?work_item=APP-1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
-OPEN_TO_ALL = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+OPEN_TO_ALL = {"/healthz", "/readyz", "/openapi.json", "/docs", "/", "/static/<path:name>"}
+EVERY_ROUTE = [*ROUTES.all, *PAGES.all]
 
 
 def status_with(client: FlaskClient, header: str | None, address: str = "/queue") -> int:
@@ -27,7 +29,7 @@ def status_with(client: FlaskClient, header: str | None, address: str = "/queue"
 
 
 def test_every_address_flask_knows_is_a_declared_call(web: Web) -> None:
-    declared = {(route.path, route.method) for route in ROUTES.all}
+    declared = {(route.path, route.method) for route in EVERY_ROUTE}
     served = {
         (rule.rule, method)
         for rule in web.app.url_map.iter_rules()
@@ -36,7 +38,7 @@ def test_every_address_flask_knows_is_a_declared_call(web: Web) -> None:
     assert served == declared
 
 
-@pytest.mark.parametrize("route", ROUTES.all, ids=lambda route: route.endpoint)
+@pytest.mark.parametrize("route", EVERY_ROUTE, ids=lambda route: route.endpoint)
 def test_every_call_states_who_may_and_keeps_to_it(web: Web, route: Route) -> None:
     assert route.role in ROLES or (route.role is None and route.path in OPEN_TO_ALL)
     web.token("viewer", "somebody")

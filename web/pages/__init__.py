@@ -1,0 +1,20 @@
+"""The pages for people, under /ui/. Each file declares the addresses of one page or two."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from flask import Flask
+
+from web.pages import frame, overview
+from web.routes import Desk
+
+FILES: Final[tuple[ModuleType, ...]] = (overview,)
+"""The files whose pages there are; importing one declares them."""
+
+
+def register(app: Flask, desk: Desk) -> None:
+    """Let the app answer them."""
+    frame.prepare(app)
+    frame.PAGES.register(app, desk)

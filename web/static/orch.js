@@ -1,0 +1,2 @@
+"use strict";
+// Only what HTML cannot do. Every page works without it.
