@@ -107,6 +107,9 @@ class Settings(BaseModel):
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
     )
+    waits_seconds: float = Field(
+        5, gt=0, le=30, description="How often is looked at what each task waits for."
+    )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )

@@ -201,9 +201,7 @@ def _begun(conn: Connection, settled: Sequence[tuple[State, Settled]]) -> list[d
     named = {each.job_id for _, of in settled for each in of.begun if each.job_id is not None}
     jobs = store.jobs_named(conn, sorted(named))
     return [
-        _row(state, each, jobs.get(each.job_id, {}))
-        for state, of in settled
-        for each in of.begun
+        _row(state, each, jobs.get(each.job_id, {})) for state, of in settled for each in of.begun
     ]
 
 
