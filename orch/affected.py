@@ -137,7 +137,9 @@ class Affected:
     def _read_on(self) -> int:
         """Read what happened; the event up to which nothing will appear any more."""
         conn, seen, agenda = self.conn, self.seen, self.agenda
-        horizon = history.event_horizon(conn, self.moment)
+        horizon = seen.event_id
+        if history.last_event(conn) > horizon:
+            horizon = history.event_horizon(conn, self.moment)
         if seen.looked_at is None:  # the ledger begins here, not with the first event there is
             agenda.ahead = [each["id"] for each in store.events_after(conn, horizon, PAGE)]
             agenda.tops = store.tops(conn)

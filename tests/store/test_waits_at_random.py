@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import select
+from sqlalchemy import create_engine, make_url, select, text
 
-from orch import dispatcher, explain, spans
-from orch.store import answers, history
+from orch import dispatcher, explain, serial_gate, snapshot, spans
+from orch.store import answers, history, revisions, views
 from orch.store.schema import jobs, tasks
 from orch.store.session import Store
-from tests.factories import Rig, dump
+from tests.factories import START, Rig, dump
 from tests.store.conftest import empty
-from tests.store.random_life import Life, lives
+from tests.store.gate_world import CLOCK_OF_POSTGRES
+from tests.store.random_life import Life, TimedRig, lives, take_the_clock
 from tests.store.spell_book import SpellBook
 
-RANDOM = settings(
-    max_examples=15,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """A line on a database of its own whose clock is the test's."""
+    url = "sqlite://"
+    if request.param == "postgres":
+        url = request.getfixturevalue("pg_database")
+        engine = create_engine(url)
+        with engine.begin() as conn:
+            name = make_url(url).database
+            for change in ("synchronous_commit = off", "search_path = public, pg_catalog"):
+                conn.execute(text(f'ALTER DATABASE "{name}" SET {change}'))
+            conn.execute(text(CLOCK_OF_POSTGRES))
+        engine.dispose()
+    store = Store(url)
+    revisions.upgrade(store)
+    found = TimedRig(store)
+    take_the_clock(store, found.clock)
+    yield found
+    store.dispose()
 
 
 def as_shown(rig: Rig) -> dict[str, str]:
     """What each task does or waits for, asked of the snapshot and of the rows."""
-    found = {
-        item: entry["reason"] or entry["hold"] or "start" for item, entry in rig.waiting().items()
-    }
+    found: dict[str, str] = {}
 
-    def others(conn: Any) -> None:
+    def ask(conn: Any) -> None:
+        now = rig.line.now()
+        serving = views.agents_now(conn, now, rig.limits.worker_stale)
+        waiting = serial_gate.snapshot(rig.gate, now, tasks.c.work_item_id, jobs.c.agent)
+        for row in conn.execute(waiting).mappings():
+            reason = serial_gate.reason(row) or snapshot.hold(row["agent"], serving)
+            found[row["work_item_id"]] = reason or "start"
         its = select(tasks, jobs.c.status).outerjoin(
             jobs,
             (jobs.c.task_id == tasks.c.id) & jobs.c.status.in_(("queued", "claimed", "running")),
@@ -42,7 +64,7 @@ def as_shown(rig: Rig) -> dict[str, str]:
                 verdict = answers.verdict_of(conn, row["id"])
                 found[row["work_item_id"]] = explain.parked_for(row, verdict)
 
-    rig.store.read(others)
+    rig.store.read(ask)
     return found
 
 
@@ -86,16 +108,18 @@ def worked_by_the_events(rig: Rig) -> dict[str, float]:
     return {item: total for item, total in found.items() if total}
 
 
-@RANDOM
+@settings(
+    max_examples=10,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(told=lives)
 def test_the_ledger_says_what_the_snapshot_says_and_each_change_once(
-    kept_store: Store, told: list[tuple[Any, ...]]
+    rig: Rig, told: list[tuple[Any, ...]]
 ) -> None:
-    kept_store.write(empty)
-    rig = Rig(kept_store)
+    rig.store.write(empty)
+    rig.clock.now, rig.queue.published = START, []
     book, looks = SpellBook(rig), []
     book.look()
     Life(rig, lambda: check(book, looks)).live(told)
     check(book, looks)
     assert worked(book) == pytest.approx(worked_by_the_events(rig))
-    kept_store.write(empty)
