@@ -13,6 +13,9 @@ from sqlalchemy import insert
 from orch import reports
 from orch.errors import UnknownTask
 from orch.reports import Wanted
+from orch.serial_gate import CLAUSES
+from orch.spells import UNSEEN, WORK
+from orch.store import spells as spells_of_store
 from orch.store.session import Store
 from orch.store.tables_waits import waits, waits_cursor
 from tests.factories import START, Rig, SetClock
@@ -53,6 +56,11 @@ def told(rig: Rig) -> Rig:
         (two, "lib", "work", 1, 2),
     )
     return rig
+
+
+def test_every_reason_of_the_ledger_has_its_words() -> None:
+    words = {*CLAUSES, *spells_of_store.HOLDS, *spells_of_store.PARKED, WORK, UNSEEN}
+    assert set(reports.REASONS) == words
 
 
 def test_all_time_is_waited_worked_or_parked(told: Rig) -> None:

@@ -305,3 +305,21 @@ def test_a_walk_goes_on_where_it_was_left(book: SpellBook, monkeypatch: pytest.M
     assert looks > 3
     assert set(book.now().values()) == {"freeze"}
     book.check()
+
+
+def test_a_line_that_is_there_already_is_walked_through_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(affected, "PAGE", 4)
+    for number in range(10):
+        rig.task(f"T-{number}")
+    rig.task("P-1", job=None)
+    rig.order("pause", "P-1")
+    looks = [waits.look(rig.line) for _ in range(5)]
+    assert [each.changes for each in looks] == [5, 4, 3, 0, 0]  # one was unseen before
+    assert [each.more for each in looks][2:] == [False, False, False]
+    book = SpellBook(rig)
+    assert len(book.now()) == 11
+    assert (book.now()["T-0"], book.now()["P-1"]) == ("no-worker", "paused")
+    assert book.of("T-0") == [("unseen", 0, 11), ("no-worker", 11, None)]
+    book.check()
