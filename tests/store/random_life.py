@@ -10,16 +10,12 @@ from functools import partial
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from sqlalchemy import event
 
 from orch import controls, dispatcher, outcomes, turns
 from orch.errors import OrchError
-from orch.line import Line
 from orch.ports import AgentResult, Claim
 from orch.store import fleet
-from orch.store.moments import DATABASE_TIME, SQLITE_FORMAT
-from orch.store.session import Store
-from tests.factories import Rig, SetClock
+from tests.factories import Rig
 
 REPOS: Final = ("app", "app-web", "lib")
 RESULTS: Final = {
@@ -52,35 +48,6 @@ acts = st.one_of(
 )
 BEGINNING: Final = [("add", 0, False), ("add", 3, True), ("add", 1, False), ("tick", 0)]
 lives = st.lists(acts, min_size=12, max_size=60).map(lambda more: [*BEGINNING, *more])
-
-
-class TimedRig(Rig):
-    """A rig whose line runs on the database's own clock, so that its statements are built once;
-    the clock stands where the test sets it."""
-
-    @property
-    def line(self) -> Line:
-        known = (self.gate, self.limits, self.repos)
-        return Line(self.store, self.queue, lambda: DATABASE_TIME, self.token, *known)
-
-
-def take_the_clock(store: Store, clock: SetClock) -> None:
-    """Let the database's clock be this one. On PostgreSQL `CLOCK_OF_POSTGRES` reads it."""
-
-    def strftime(_format: str, _now: str, after: str = "0 seconds") -> str:
-        moment = clock.now + timedelta(seconds=float(after.split()[0]))
-        return moment.strftime(SQLITE_FORMAT)
-
-    def set_in_session(session: Any, *_: Any) -> None:
-        session.execute("SELECT set_config('test.now', %s, false)", [clock.now.isoformat()])
-        session.commit()
-
-    if store.is_sqlite:
-        with store.writer.connect() as conn:
-            create = conn.connection.create_function  # type: ignore[attr-defined]
-            create("strftime", -1, strftime, deterministic=True)
-    else:
-        event.listen(store.writer, "checkout", set_in_session)
 
 
 class Life:

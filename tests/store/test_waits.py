@@ -24,8 +24,9 @@ A, B, C = "A-1", "B-2", "C-3"
 
 
 @pytest.fixture
-def book(rig: Rig) -> SpellBook:
+def book(timed_rig: Rig) -> SpellBook:
     """A ledger begun at the start, with workers alive for the whole test."""
+    rig = timed_rig
     rig.limits = type(rig.limits)(worker_stale=10**6)
     rig.workers()
     found = SpellBook(rig)
@@ -308,8 +309,9 @@ def test_a_walk_goes_on_where_it_was_left(book: SpellBook, monkeypatch: pytest.M
 
 
 def test_a_line_that_is_there_already_is_walked_through_once(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    timed_rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rig = timed_rig
     monkeypatch.setattr(affected, "PAGE", 4)
     for number in range(10):
         rig.task(f"T-{number}")
