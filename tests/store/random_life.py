@@ -42,7 +42,7 @@ acts = st.one_of(
     st.tuples(st.just("unfreeze"), repo),
     st.tuples(st.just("suspend"), st.sampled_from(["analyst", "developer"])),
     st.tuples(st.just("workers"), st.integers(1, 2)),
-    st.tuples(st.just("wait"), st.sampled_from([0.5, 3, 20, 45, 200])),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 3, 20, 45, 90])),
     st.tuples(st.just("look")),
     st.tuples(st.just("look")),
 )
@@ -99,7 +99,11 @@ class Life:
             turns.settle(self.rig.line, turn, turns.Outcome(result, decision), None)
 
     def _order(self, verb: str, which: int) -> None:
+        if which % 2:
+            self.look()
         self.rig.order(verb, self._item(which))
+        if which % 2:
+            self.look()  # one step between two looks: whoever it touched must be found by it
 
     def _depend(self, which: int, on: int) -> None:
         self.rig.order("depend", self._item(which), on=self._item(on))

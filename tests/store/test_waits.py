@@ -174,6 +174,47 @@ def test_a_look_with_nothing_changed_writes_nothing(book: SpellBook) -> None:
     }
 
 
+STEPS: dict[str, Callable[[Rig], object]] = {
+    "the head is paused": lambda rig: rig.order("pause", A),
+    "the head is cancelled": lambda rig: rig.order("cancel", A),
+    "the head must wait for another": lambda rig: rig.order("depend", A, on="X-1"),
+    "somebody else comes first": lambda rig: rig.order("promote", C),
+    "what it waited for is over": lambda rig: rig.order("cancel", "X-1"),
+    "who was parked comes back": lambda rig: rig.order("resume", "P-1"),
+    "a dependency is taken back": lambda rig: rig.order("undepend", "D-1", on="X-1"),
+    "the agent is suspended": lambda rig: rig.order("pause", B) and suspend(rig),
+}
+
+
+def suspend(rig: Rig) -> bool:
+    end = rig.clock() + timedelta(seconds=60)
+    return rig.store.write(lambda conn: fleet.suspend(conn, "analyst", end, "", rig.clock()))
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_whoever_a_step_touches_is_found_by_it(
+    book: SpellBook, step: Callable[[Rig], object]
+) -> None:
+    rig = book.rig
+    rig.task("P-1", "development")
+    rig.order("pause", "P-1")
+    rig.task("X-1", repo="lib")
+    rig.task("D-1")
+    rig.order("depend", "D-1", on="X-1")
+    for item in (A, B, C):
+        rig.task(item)
+    book.look(5)
+    step(rig)
+    book.look(5)
+    shown = {item: entry["reason"] or entry["hold"] for item, entry in rig.waiting().items()}
+    found = {item: reason for item, reason in book.now().items() if item in shown}
+    assert found == {item: reason or "start" for item, reason in shown.items()}
+    before = [row["id"] for row in book.rows()]
+    assert book.look(0) == 0
+    assert [row["id"] for row in book.rows()] == before
+    book.check()
+
+
 def test_of_two_who_look_at_once_one_writes(book: SpellBook) -> None:
     rig = book.rig
     rig.task(A)

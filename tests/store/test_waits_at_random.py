@@ -88,7 +88,7 @@ def test_the_ledger_says_what_the_snapshot_says_and_each_change_once(timed_rig: 
     rig = timed_rig
 
     # One life has hundreds of statements; each of them is a round trip on PostgreSQL.
-    @settings(max_examples=12 if rig.store.is_sqlite else 4)
+    @settings(max_examples=8 if rig.store.is_sqlite else 3)
     @given(told=lives)
     def live(told: list[tuple[Any, ...]]) -> None:
         rig.store.write(empty)
