@@ -13,8 +13,8 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from orch import affected, waits
-from orch.store import answers, fleet
-from orch.store.schema import jobs, repo_freeze
+from orch.store import answers, fleet, history
+from orch.store.schema import events, jobs, repo_freeze
 from orch.store.session import Connection
 from orch.store.tables_waits import waits as table
 from tests.factories import Rig, add_job, dump
@@ -366,3 +366,31 @@ def test_a_line_that_is_there_already_is_walked_through_once(
     assert (book.now()["T-0"], book.now()["P-1"]) == ("no-worker", "paused")
     assert book.of("T-0") == [("unseen", 0, 11), ("no-worker", 11, None)]
     book.check()
+
+
+def test_an_event_that_appears_behind_a_later_one_is_read_once_as_well(book: SpellBook) -> None:
+    rig = book.rig
+    rig.task(A)
+    rig.task(B, repo="lib")
+    rig.order("freeze", "other", "so that there is an event")
+    book.look()
+    last = rig.store.read(history.last_event)
+
+    def happens(item: str, event_id: int, kind: str, status: str) -> None:
+        """As on a server, where numbers are drawn before they are committed."""
+        job, now = rig.job(item), rig.clock()
+        told = {"id": event_id, "at": now, "kind": kind, "repo": job["repo"]}
+        told |= {"task_id": job["task_id"], "job_id": job["id"]}
+        taken = update(jobs).where(jobs.c.id == job["id"]).values(status=status, claimed_at=now)
+        rig.store.write(lambda conn: conn.execute(insert(events).values(told)))
+        rig.store.write(lambda conn: conn.execute(taken))
+
+    happens(A, last + 2, "job.claimed", "claimed")  # at 2
+    rig.clock.advance(1)
+    happens(A, last + 3, "job.released", "queued")
+    book.look(1)
+    happens(B, last + 1, "job.claimed", "claimed")  # at 4
+    for seconds in (0.5, 0.5, 20, 20):
+        book.look(seconds)
+    assert book.of(A) == [("start", 0, 2), ("work", 2, 3), ("start", 3, None)]
+    assert book.of(B) == [("start", 1, 4), ("work", 4, None)]
