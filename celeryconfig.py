@@ -90,6 +90,7 @@ beat_schedule = {
     "dispatch": _every("orch.dispatch", _settings.tick_seconds, "beat"),
     "sweep": _every("orch.sweep", _settings.sweep_seconds),
     "tally": _every("orch.tally", 10),
+    "waits": _every("orch.waits", _settings.waits_seconds),
     # These only set off a process of its own: a control task must be over in a moment.
     "upkeep": _every("orch.upkeep", 600),  # an hourly round; see `orch.tasks`
     "monitor": _every("orch.monitor", _settings.monitor_seconds),

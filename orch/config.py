@@ -161,6 +161,9 @@ class Settings(DoorSettings):
     mcp_token: SecretStr = Field(
         SecretStr(""), description="Token under which `orch mcp --controls` acts for its agent."
     )
+    waits_seconds: float = Field(
+        5, gt=0, le=30, description="How often is looked at what each task waits for."
+    )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )

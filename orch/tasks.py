@@ -26,6 +26,7 @@ from orch import (
     strays,
     tally,
     tracing,
+    waits,
     worker,
 )
 from orch.adapters.celery_queue import CeleryQueue
@@ -143,6 +144,12 @@ def sweep() -> None:
     if mended:
         log.warning("sweep.mended", repos=mended)
         dispatcher.tick(line())
+
+
+@app.task(name="orch.waits")
+def look_at_waits() -> None:
+    """Write down what each task waits for. Looking twice, or two at once, writes it once."""
+    waits.watch(line())
 
 
 @cache

@@ -20,6 +20,7 @@ from orch import (
     names,
     notices,
     preview,
+    reports,
     simulation,
     snapshot,
     story,
@@ -75,6 +76,17 @@ def simulate(call: Call[values.Simulate]) -> dict[str, Any]:
         return simulation.run(call.desk.line, plan, most=SIMULATED_TASKS)
     finally:
         _SIMULATING.release()
+
+
+@ROUTES.add("GET", "/report", "viewer", values.Report)
+def report(call: Call[values.Report]) -> dict[str, Any]:
+    """Where the time went: waited, worked, parked; by reason, repo, stage, week and task."""
+    line, asked = call.desk.line, call.given
+    events.require_repos(line, asked.repo)
+    since = names.past(asked.since, "since", call.desk.clock())
+    return reports.report(
+        line, reports.Wanted(asked.repo, since, asked.by or reports.GROUPS, asked.top)
+    )
 
 
 # --- controls ---------------------------------------------------------------------------------
@@ -194,6 +206,12 @@ def task(call: Call[values.OfTask]) -> dict[str, Any]:
 def story_of(call: Call[values.OfTask]) -> dict[str, Any]:
     """One task from its beginning: stages, attempts, checks, cost, commits, waits."""
     return story.story(call.desk.line, call.given.work_item)
+
+
+@ROUTES.add("GET", "/tasks/<work_item>/waits", "viewer", values.OfTask)
+def waits_of(call: Call[values.OfTask]) -> dict[str, Any]:
+    """How one task spent its time: what it waited for, spell after spell."""
+    return reports.task(call.desk.line, call.given.work_item)
 
 
 @ROUTES.add("POST", "/tasks/<work_item>/cancel", "operator", values.TaskControl, "either")

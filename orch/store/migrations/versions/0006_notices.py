@@ -1,6 +1,6 @@
 """Notices
 
-Revision 0006, after 0004: the outbox of notices, how far the ledger was read, what is wrong.
+Revision 0006, after 0005: the outbox of notices, how far the ledger was read, what is wrong.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from alembic import op
 from orch.store.moments import DATABASE_TIME, UtcDateTime
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
