@@ -12,7 +12,7 @@ from flask import Response, redirect, request
 from pydantic import Field
 from werkzeug.wrappers import Response as Answer
 
-from orch import agents, controls, names, preview
+from orch import agents, controls, mirror, names, preview
 from orch.controls import Order
 from orch.errors import BadInput, OrchError
 from web import problems
@@ -110,12 +110,29 @@ def controlled(call: Call[Filled]) -> Answer:
             changed = bool(_carried_out(call)["changed"])
         else:
             seen = _previewed(call)
-            return _show(call, "control_preview.html", asked, seen=seen, groups=grouped(seen))
+            facts: dict[str, Any] = {
+                "seen": seen,
+                "groups": grouped(seen),
+                "agent": _of_agent_at_work(call),
+            }
+            return _show(call, "control_preview.html", asked, **facts)
     except OrchError as error:
         return _form(call, asked, error)
     response = redirect(back_to(asked.back), 303)
     done.note(response, asked.verb, asked.target, changed, secure=request.is_secure)
     return response
+
+
+def _of_agent_at_work(call: Call[Filled]) -> str:
+    """What becomes of an agent that is at work on the task right now; empty if there is none."""
+    asked = call.given
+    if asked.verb not in ("pause", "cancel"):
+        return ""
+    if mirror.why(call.desk.line, asked.target.strip())["state"] not in ("claimed", "running"):
+        return ""
+    if asked.verb == "cancel" or asked.now:
+        return "Its agent is told to stop, and keeps the repo until it has."
+    return "Its agent ends its turn first, and keeps the repo until then."
 
 
 def back_to(address: str) -> str:
