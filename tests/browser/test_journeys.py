@@ -100,6 +100,7 @@ def test_what_failed_is_retried_by_filter(busy: Seat) -> None:
     page.get_by_label("Why").fill("the disk is free again")
     page.get_by_role("button", name="Retry 10").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("10 of 10 tried again")
+    assert violations(page) == []
     page.get_by_role("link", name="Back to the line").click()
     expect(page.locator("#live")).to_contain_text("Nothing matches")
 

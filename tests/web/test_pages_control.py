@@ -258,7 +258,10 @@ def test_what_cannot_be_done_to_one_is_said_and_stops_nothing(web_on_both: Web) 
     chosen = ["APP-1", "APP-2", "NOBODY-1", "APP-3"]
     client = client_of(web)
     asked = bulk(client, verb="pause", item=chosen)
-    assert "2 would be paused, 2 cannot be" in asked.one("div", class_="preview").text
+    assert (
+        "2 would be paused, 2 cannot be. Nothing else changes."
+        in asked.one("div", class_="preview").text
+    )
     ended = bulk(client, verb="pause", item=chosen, step="confirm", reason="release")
     assert ended.one("h1").text == "2 of 4 paused"
     told = {row.all("td")[0].text: row.text for row in ended.one("tbody").all("tr")}
