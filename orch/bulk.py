@@ -6,7 +6,6 @@ and stops nothing. Done again, it changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,8 +32,7 @@ class Several:
 
     verb: str
     items: tuple[str, ...]
-    signing: Mapping[str, Any]
-    """Who asks, as `tokens.Holder.signing` has it."""
+    actor: str
     reason: str = ""
 
     def orders(self) -> list[Order]:
@@ -49,7 +47,7 @@ class Several:
             )
         if len(self.items) > LIMIT:
             raise BadInput(f"{LIMIT} tasks at a time; {len(self.items)} were given.", field="item")
-        found = [Order(self.verb, item, reason=self.reason, **self.signing) for item in self.items]
+        found = [Order(self.verb, item, self.actor, self.reason) for item in self.items]
         for each in found:
             controls.check(each)
         return found
@@ -121,7 +119,7 @@ def _alone(line: Line, order: Order) -> dict[str, Any]:
 def _one(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
     try:
         with apart(conn):
-            changed = controls.act(conn, line, order)
+            changed = controls.VERBS[order.verb](conn, line, order)
     except OrchError as error:
         return _end(order, "refused", error.message)
     return _end(order, "done" if changed else "unchanged", "" if changed else "It is so already.")

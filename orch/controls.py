@@ -45,7 +45,7 @@ class Order:
 
 def carry_out(line: Line, order: Order) -> dict[str, Any]:
     """Do it, ring the dispatcher, and answer `{changed, …state after}`. Raises OrchError."""
-    state = _known(order)
+    act, state = _known(order)
     check(order)
 
     def run(conn: Connection, line: Line) -> dict[str, Any]:
@@ -82,18 +82,10 @@ def check(order: Order) -> None:
             names.work_item(other)
 
 
-def _known(order: Order) -> State:
+def _known(order: Order) -> tuple[Act, State]:
     if order.verb not in VERBS:
         raise BadInput(f"“{names.shown(order.verb)}” is not a control.", verbs=sorted(VERBS))
-    return _repo_state if order.verb in OF_REPOS else _task_state
-
-
-def act(conn: Connection, line: Line, order: Order) -> bool:
-    """Do it in this transaction; whether it changed anything. Raises OrchError.
-
-    Every way to a control, previews included, leads through here.
-    """
-    return VERBS[order.verb](conn, line, order)
+    return VERBS[order.verb], (_repo_state if order.verb in OF_REPOS else _task_state)
 
 
 def task_named(conn: Connection, work_item_id: str) -> Row:

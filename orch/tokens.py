@@ -36,11 +36,6 @@ class Holder:
         """Whether this role includes the needed one; an unknown role includes nothing."""
         return self.role in ROLES and ROLES.index(self.role) >= ROLES.index(needed)
 
-    @property
-    def signing(self) -> dict[str, Any]:
-        """How an order is signed: `Order(verb, target, **holder.signing)`."""
-        return {"actor": self.name}
-
 
 def add(
     line: Line, name: str, role: str, actor: str, *, expires_at: datetime | None = None

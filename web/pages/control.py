@@ -184,8 +184,8 @@ def _order(call: Call[Filled]) -> Order:
     return Order(
         asked.verb,
         asked.target.strip(),
-        **call.holder.signing,
-        reason=asked.reason.strip(),
+        call.holder.name,
+        asked.reason.strip(),
         until=_until(call),
         now=bool(asked.now),
         allow=asked.allow.strip() or None,
@@ -210,6 +210,10 @@ def _carried_out(call: Call[Filled]) -> dict[str, Any]:
 
 def _agent_order(call: Call[Filled]) -> agents.Order:
     asked = call.given
-    verb = asked.verb.removesuffix("_agent")
-    said: dict[str, Any] = {"reason": asked.reason, "until": _until(call)}
-    return agents.Order(verb, asked.target.strip(), **call.holder.signing, **said)
+    return agents.Order(
+        asked.verb.removesuffix("_agent"),
+        asked.target,
+        call.holder.name,
+        asked.reason,
+        _until(call),
+    )
