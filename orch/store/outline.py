@@ -37,11 +37,11 @@ def stage_counts(conn: Connection) -> dict[str, int]:
 def state_counts(conn: Connection, gate: Gate) -> dict[str, int]:
     """How many jobs run and wait, and how many tasks are parked."""
     parts = {
-        "running": select(func.count(jobs.c.id)).where(LIVE),
-        "waiting": select(func.count(jobs.c.id)).where(QUEUED),
+        "running": select(func.count()).select_from(jobs).where(LIVE),
+        "waiting": select(func.count()).select_from(jobs).where(QUEUED),
     }
     if "paused" not in gate.degraded:
-        parked = select(func.count(tasks.c.id)).where(tasks.c.paused_at.is_not(None))
+        parked = select(func.count()).select_from(tasks).where(tasks.c.paused_at.is_not(None))
         parts["parked"] = parked
     return {name: conn.scalar(statement) or 0 for name, statement in parts.items()}
 
@@ -119,8 +119,8 @@ def flows(conn: Connection, ends: Sequence[datetime]) -> list[dict[str, int]]:
     """Between each two of these moments: how many jobs came to wait less those that no longer do
     (`grown`), and how many tasks landed. The moments go upwards."""
     first = _first_event_since(conn, ends[0])
-    inner = enumerate(ends[1:-1])
-    hour = case(*((events.c.at < end, number) for number, end in inner), else_=len(ends) - 2)
+    before = [(events.c.at < end, number) for number, end in enumerate(ends[1:])]
+    hour = case(*before, else_=len(before) - 1)
     left = or_(events.c.kind == "job.claimed", and_(*_cancelled_while_waiting()))
     statement = (
         select(

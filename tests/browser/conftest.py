@@ -158,9 +158,10 @@ def fits(page: Page) -> bool:
     return width <= 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests of this process."""
+    """One browser for all tests of a file. While it lives nothing else in this process can use
+    asyncio, so it must not outlive them: other tests may come in between."""
     binary = os.environ.get("ORCH_CHROMIUM") or shutil.which("chromium") or ""
     if not Path(binary).is_file():
         missing = "Chromium: no program is installed; name one in ORCH_CHROMIUM"

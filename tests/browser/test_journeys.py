@@ -30,6 +30,8 @@ def reason_in_dialog(page: Page, why: str, verb: str) -> None:
 def test_why_a_task_waits_is_found_in_two_actions(busy: Seat) -> None:
     page = busy.open("/ui/")
     page.get_by_role("link", name="Line", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Line")
+    expect(page.locator("#help-button")).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("ORCH-123")
     page.keyboard.press("Enter")
@@ -100,6 +102,7 @@ def test_what_failed_is_retried_by_filter(busy: Seat) -> None:
     page.get_by_label("Why").fill("the disk is free again")
     page.get_by_role("button", name="Retry 10").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("10 of 10 tried again")
+    assert violations(page) == []
     page.get_by_role("link", name="Back to the line").click()
     expect(page.locator("#live")).to_contain_text("Nothing matches")
 

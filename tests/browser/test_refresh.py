@@ -12,7 +12,7 @@ from tests.browser.conftest import EVERY, Seat
 def answers(page: Page) -> list[int]:
     """What the server says to each question of this page from now on."""
     seen: list[int] = []
-    page.on("response", lambda answer: seen.append(answer.status))
+    page.on("response", lambda answer: "/ui/" in answer.url and seen.append(answer.status))
     return seen
 
 

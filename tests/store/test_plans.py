@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, insert, literal, select, text
 
 from orch import mirror, serial_gate
 from orch.ports import Claim
-from orch.store import claims, endings, looks, queries, work
+from orch.store import claims, endings, lanes, looks, outline, queries, work
 from orch.store.schema import job_deps, jobs, metadata, repo_freeze, repos, tasks, wakes
 from tests.factories import MANY, START, Rig
 
@@ -94,6 +94,7 @@ def held(conn: Connection, status: str) -> Claim:
     return Claim(row["id"], "held", row["agent"])
 
 
+FROZEN = lanes.Only(reason="freeze", text="t-7")
 Act = Callable[[Connection, Rig], Any]
 ACTS: dict[str, Act] = {
     "due": lambda conn, rig: queries.due(conn, NOW),
@@ -106,6 +107,17 @@ ACTS: dict[str, Act] = {
     "openings": lambda conn, rig: queries.unmarked_openings(conn, rig.gate, NAMES, NOW),
     "overdue": lambda conn, rig: queries.overdue_jobs(conn, NOW, 60),
     "expired pauses": lambda conn, rig: queries.expired_pauses(conn, NOW),
+    "stages": lambda conn, rig: outline.stage_counts(conn),
+    "states": lambda conn, rig: outline.state_counts(conn, rig.gate),
+    "oldest": lambda conn, rig: outline.oldest_of_each(conn, rig.gate, 8),
+    "for people": lambda conn, rig: outline.for_people(conn, 8),
+    "last hours": lambda conn, rig: outline.flows(conn, [START, NOW]),
+    "all that match": lambda conn, rig: lanes.matching(conn, rig.gate, NOW, FROZEN, 100),
+    "how many match": lambda conn, rig: lanes.count(conn, rig.gate, NOW, FROZEN),
+    "repos that match": lambda conn, rig: lanes.repos_with(conn, rig.gate, NOW, FROZEN, 20),
+    "a filtered lane": lambda conn, rig: lanes.waiting(
+        conn, rig.gate, NOW, FROZEN, "repo-7", (0, 25)
+    ),
     "head": lambda conn, rig: conn.scalar(select(serial_gate.head(rig.gate, literal("repo-7")))),
     "is frozen": lambda conn, rig: serial_gate.is_repo_frozen(conn, "repo-7", NOW),
     "mirror": lambda conn, rig: serial_gate.repo_has_active_task(conn, "repo-7"),

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html.parser import HTMLParser
+from typing import Any
 
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from tests.web.conftest import Web
 
@@ -22,7 +24,25 @@ def client_of(web: Web) -> FlaskClient:
 
 @lru_cache(maxsize=1)
 def _client_of(web: Web) -> FlaskClient:
-    return web.client
+    app = web.app
+    app.test_client_class = _Person
+    return app.test_client()
+
+
+def viewer_of(web: Web) -> FlaskClient:
+    """Somebody who may look at pages and do nothing."""
+    return web.signed_in("viewer").client
+
+
+class _Person(FlaskClient):
+    """Sends with every form of a page what the pages put into it."""
+
+    def post(self, address: str, **more: Any) -> TestResponse:
+        if address.startswith("/ui/") and "data" in more:
+            page = read(self.get("/ui/control?verb=freeze").text)
+            csrf = values(page.one("form", id="control"))["csrf"]
+            more["data"] = {**more["data"], "csrf": csrf}
+        return super().post(address, **more)
 
 
 @dataclass

@@ -50,7 +50,7 @@ def test_every_call_states_who_may_and_keeps_to_it(web: Web, route: Route) -> No
     if route.role in ("operator", "admin") and not is_for_people(route):
         viewer = web.client_of("viewer").open(address_of(route), method=route.method)
         assert viewer.status_code == 403
-        assert viewer.get_json(force=True)["needs"] == route.role
+        assert f"this needs {route.role}" in viewer.text
 
 
 def is_for_people(route: Route) -> bool:

@@ -117,6 +117,24 @@ def test_what_a_preview_says_is_what_then_happens(web: Web, verb: str, target: s
 
 
 @pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"verb": "pause"}, "Its agent ends its turn first"),
+        ({"verb": "pause", "now": "yes"}, "Its agent is told to stop"),
+        ({"verb": "cancel"}, "Its agent is told to stop"),
+    ],
+)
+def test_a_preview_says_what_becomes_of_an_agent_at_work(
+    web: Web, fields: dict[str, str], said: str
+) -> None:
+    web.rig.task("APP-1", "development", job="running")
+    asked = {name: [value] for name, value in fields.items()}
+    assert said in sent(client_of(web), asked | {"target": ["APP-1"]}, 200).text
+    web.rig.task("LIB-1", repo="lib")
+    assert "Its agent" not in sent(client_of(web), asked | {"target": ["LIB-1"]}, 200).text
+
+
+@pytest.mark.parametrize(
     ("verb", "target", "fields", "status", "marked"),
     [
         ("pause", "APP-1", {"until": "yesterday"}, 400, "until"),
@@ -232,14 +250,18 @@ def test_all_that_match_are_retried_after_they_were_counted_and_confirmed(web: W
     assert dump(web.rig.store) == before
 
 
-def test_what_cannot_be_done_to_one_is_said_and_stops_nothing(web: Web) -> None:
+def test_what_cannot_be_done_to_one_is_said_and_stops_nothing(web_on_both: Web) -> None:
+    web = web_on_both
     web.rig.task("APP-1")
     web.rig.task("APP-2", "done", job=None)
     web.rig.task("APP-3")
     chosen = ["APP-1", "APP-2", "NOBODY-1", "APP-3"]
     client = client_of(web)
     asked = bulk(client, verb="pause", item=chosen)
-    assert "2 would be paused, 2 cannot be" in asked.one("div", class_="preview").text
+    assert (
+        "2 would be paused, 2 cannot be. Nothing else changes."
+        in asked.one("div", class_="preview").text
+    )
     ended = bulk(client, verb="pause", item=chosen, step="confirm", reason="release")
     assert ended.one("h1").text == "2 of 4 paused"
     told = {row.all("td")[0].text: row.text for row in ended.one("tbody").all("tr")}

@@ -14,7 +14,7 @@ from orch.store import answers
 from orch.store.schema import jobs, tasks
 from tests.factories import Rig, add_job, add_task
 from tests.web.conftest import Web
-from tests.web.reader import Element, client_of, read
+from tests.web.reader import Element, client_of, read, viewer_of
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -232,7 +232,7 @@ def test_hostile_titles_stay_text_and_short(web: Web) -> None:
 
 def test_a_viewer_sees_the_line_and_no_control(web: Web) -> None:
     stuck(web.rig)
-    viewer = web.client_of("viewer")
+    viewer = viewer_of(web)
     found = read(viewer.get("/ui/line").text)
     assert set(rows(found)) >= {"A-1", "B-1"}
     asking = [each.text for each in found.all("button")]
@@ -281,7 +281,7 @@ def test_a_page_is_new_after_a_while_and_for_somebody_else(web: Web) -> None:
     web.rig.clock.advance(30)
     assert again(web, "/ui/line", tag) == 200
     tag = client_of(web).get("/ui/line").headers["ETag"]
-    other = web.client_of("viewer").get("/ui/line", headers={"If-None-Match": tag})
+    other = viewer_of(web).get("/ui/line", headers={"If-None-Match": tag})
     assert other.status_code == 200
 
 

@@ -148,13 +148,24 @@ def many(call: Call[Many]) -> Response:
         if asked.step == "confirm":
             ends = bulk.carry_out(call.desk.line, several)
             return frame.show(call, "bulk_done.html", **shown, **_counted(ends))
-        seen = bulk.previewed(call.desk.line, several)
+        seen = _of_others(asked.verb, bulk.previewed(call.desk.line, several), items)
     except BadInput as error:
         return _refused(call, shown, error)
     groups = control.grouped(seen)
     return frame.show(
         call, "bulk.html", **shown, seen=seen, groups=groups, **_counted(seen["ends"])
     )
+
+
+def _of_others(verb: str, seen: dict[str, Any], items: tuple[str, ...]) -> dict[str, Any]:
+    """A preview without those that no longer wait for anything because they were asked not to."""
+    if verb not in ("pause", "cancel"):
+        return seen
+    own = set(items)
+    return {
+        **seen,
+        "changes": [each for each in seen["changes"] if each["work_item_id"] not in own],
+    }
 
 
 def _refused(call: Call[Many], shown: dict[str, Any], error: OrchError) -> Response:
