@@ -7,7 +7,6 @@ from files only and are never shown.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,16 +17,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from orch import names, stages
+from orch import names, stages, toml_lines
 from orch.agent_settings import AgentSettings
 from orch.errors import BadInput, ConfigError
-from orch.repo_settings import RepoSettings, Seconds
+from orch.repo_settings import RepoSettings, Seconds, WebPattern
 from orch.stages import AGENTS
 
 PREFIX: Final = "ORCH_"
@@ -107,12 +107,17 @@ class Settings(BaseModel):
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
     )
+    work_item_url: WebPattern = Field(
+        "", description="Page of a work item in its tracker, with {work_item} in it; empty is none."
+    )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."
     )
     agents: dict[str, AgentSettings] = Field(
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
+
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("serial_gate_repos", "web_names", mode="before")
     @classmethod
@@ -148,6 +153,10 @@ class Settings(BaseModel):
             raise ValueError("heartbeat_seconds must be shorter than lease_seconds")
         return self
 
+    def place(self, *parts: str) -> str:
+        """Where the value of this name stands; empty when nobody wrote it down anywhere."""
+        return next((self._places[name] for name in _prefixes(parts) if name in self._places), "")
+
     @property
     def store_url(self) -> str:
         """The database's URL, with the default filled in."""
@@ -181,9 +190,11 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
                 values[key] = text
                 places[key] = f"{source}, {name}"
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_all_problems(error, places)) from error
+    settings._places.update(places)
+    return settings
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -245,10 +256,8 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path.name} is not valid TOML: {error}.") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        found = re.match(r"\s*\[?\s*([A-Za-z_][\w.-]*)", line)
-        if found:
-            places.setdefault(found.group(1), f"{path.name}, line {number}")
+    for name, number in toml_lines.lines(text).items():
+        places[name] = f"{path.name}, line {number}"
     secrets = sorted(
         name for name in SECRETS & set(values) if "@" in str(values[name]).partition("//")[2]
     )
@@ -301,4 +310,4 @@ def _all_problems(error: ValidationError, places: dict[str, str]) -> str:
 
 def _prefixes(parts: tuple[int | str, ...]) -> list[str]:
     names = [str(part) for part in parts]
-    return [".".join(names[:size]) for size in range(len(names), 0, -1)] + names[-1:]
+    return [".".join(names[:size]) for size in range(len(names), 0, -1)]
