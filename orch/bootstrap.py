@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from orch import clock, dispatcher
 from orch.agent_settings import AgentSettings
+from orch.changes import Changes
 from orch.config import Settings, agent_base_environment, load_settings
 from orch.line import Limits, Line
 from orch.monitor import Rounds, Watched
@@ -171,6 +172,15 @@ def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False
 
 class _Rooms(Workspaces, Upkeep, Protocol):
     """What keeps workspaces, and their disk."""
+
+
+def build_changes(settings: Settings) -> Changes:
+    """What a page looks into the depots of this machine with."""
+    from orch.adapters.git.archive import GitArchive
+    from orch.adapters.git.command import Access
+
+    path = agent_base_environment().get("PATH", os.defpath)
+    return GitArchive(Access(path=path), Path(settings.data_dir).resolve())
 
 
 def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]:
