@@ -82,6 +82,8 @@ class Call(Generic[G]):
     desk: Desk
     given: G
     holder: Holder
+    csrf: str = ""
+    """What a form of this person has to bring along."""
 
 
 View = Callable[[Call[Any]], Any]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +17,18 @@ import orch
 from orch import events
 from orch.errors import NotFound
 from web.given import Given
+from web.pages import done, words
 from web.routes import Call, Routes
 
 PAGES: Final = Routes()
 """Every page, as it is declared. Only people come here: cookies and forms, never tokens."""
 STATIC: Final = Path(__file__).parent.parent / "static"
 HTML: Final = "text/html; charset=utf-8"
-FRESH_SECONDS: Final = 5.0
-"""How old a page may be that is answered with 304, where only time has changed something."""
+MOST: Final = 30.0
+"""How many seconds a page may be answered with 304, though nothing that it shows has an end."""
+AGE: Final = 1e12
+"""The revision without its own bucket of time: the tag of a page knows better when it ends."""
+Ask = Callable[[], dict[str, Any]]
 FOREVER: Final = "public, max-age=31536000, immutable"
 
 NAVIGATION: Final = (
@@ -42,40 +47,71 @@ def prepare(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset=asset, navigation=NAVIGATION, version=orch.__version__)
-    app.jinja_env.filters.update(when=when, span=span)
+    said = (words.chip, words.told, words.opening, words.query, words.ways)
+    app.jinja_env.filters.update({each.__name__: each for each in (when, span, *said)})
 
 
 def show(call: Call[Any], template: str, *, status: int = 200, **facts: Any) -> Response:
-    """A page in its frame; `facts` are what its template shows."""
+    """A page in its frame; `facts` are what its template shows. `back` is its own address."""
+    known = {"here": request.path, "back": request.full_path.rstrip("?"), "now": call.desk.clock()}
+    flash = done.said(call, request)
     text = render_template(
-        template, call=call, holder=call.holder, now=call.desk.clock(), here=request.path, **facts
+        template, **{**known, "call": call, "holder": call.holder, "flash": flash, **facts}
     )
-    return Response(text, status, content_type=HTML)
-
-
-def unless_known(call: Call[Any]) -> tuple[Response | None, dict[str, str]]:
-    """A 304 when the browser has this page as it is, else None; and the headers of a new answer.
-
-    To be asked before the facts are: a write between the two then makes the next answer new, never
-    stale.
-    """
-    revision = events.revision(call.desk.line, FRESH_SECONDS)
-    seen = f"{revision}|{call.holder.name}|{call.holder.role}|{request.full_path}|{_build()}"
-    tag = hashlib.sha256(seen.encode()).hexdigest()[:32]
-    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
-    if request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers), headers
-    return None, headers
-
-
-def live(call: Call[Any], template: str, ask: Any) -> Response:
-    """A page that refreshes: 304 when nothing changed, else the page of what `ask()` answers."""
-    known, headers = unless_known(call)
-    if known is not None:
-        return known
-    response = show(call, template, **ask())
-    response.headers.update(headers)
+    response = Response(text, status, content_type=HTML)
+    if flash:
+        done.forget(response)
     return response
+
+
+def live(call: Call[Any], template: str, ask: Ask, also: str = "", most: float = MOST) -> Response:
+    """A page that refreshes: 304 when nothing changed, else the page of what `ask()` answers.
+
+    `also` is what the page shows beside the line, as a text that changes with it. What time alone
+    changes is part of the tag: it holds until the first moment to come that is among the facts,
+    such as the end of a freeze, and for `most` seconds.
+    """
+    # Asked before the facts are: a write between the two makes the next answer new, never stale.
+    seen = _seen(call, also)
+    now = call.desk.clock()
+    headers = {"Cache-Control": "private, no-cache"}
+    if not done.is_told(request):
+        for tag in request.if_none_match.as_set(include_weak=True):
+            if _still_holds(tag, seen, now):
+                return Response(status=304, headers={**headers, "ETag": f'W/"{tag}"'})
+    facts = ask()
+    end = min([now + timedelta(seconds=most), *_moments_after(now, facts)])
+    tag = f'W/"{seen}-{end.timestamp():.0f}"'
+    response = show(call, template, tag=tag, **facts)
+    response.headers.update(headers)
+    if "Set-Cookie" in response.headers:
+        response.headers["Cache-Control"] = "no-store"  # what was said once is not said again
+    else:
+        response.headers["ETag"] = tag
+    return response
+
+
+def _seen(call: Call[Any], also: str) -> str:
+    who = f"{call.holder.name}|{call.holder.role}|{call.csrf}"
+    parts = (events.revision(call.desk.line, AGE), who, request.full_path, also, _build())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _still_holds(tag: str, seen: str, now: datetime) -> bool:
+    known, _, end = tag.partition("-")
+    return known == seen and end.isascii() and end.isdigit() and now.timestamp() < int(end)
+
+
+def _moments_after(now: datetime, facts: Any) -> Iterator[datetime]:
+    if isinstance(facts, datetime):
+        if facts > now:
+            yield facts
+    elif isinstance(facts, Mapping):
+        for each in facts.values():
+            yield from _moments_after(now, each)
+    elif isinstance(facts, list | tuple):
+        for each in facts:
+            yield from _moments_after(now, each)
 
 
 # --- times ------------------------------------------------------------------------------------
