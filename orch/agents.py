@@ -7,15 +7,14 @@ whose provider says that its limit is reached; a person may do both.
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from orch import names, stages
 from orch.errors import NotFound
 from orch.line import Line
-from orch.store import ended, fleet, views
+from orch.store import fleet, views
 from orch.store.session import Connection
 
 
@@ -25,31 +24,6 @@ def listed(line: Line) -> list[dict[str, Any]]:
         lambda conn: views.agents_now(conn, line.now(), line.limits.worker_stale)
     )
     return [{"agent": name, **known} for name, known in serving.items()]
-
-
-OUTCOMES: Final = 12
-"""How many of an agent's last jobs are told."""
-
-
-def fleet_now(line: Line) -> dict[str, Any]:
-    """The agents with what their last jobs came to, and the workers, silent ones included.
-
-    `{agents, workers}`: an agent as `listed` has it, with `outcomes`, the newest first.
-    """
-
-    def look(conn: Connection) -> dict[str, Any]:
-        now, stale = line.now(), line.limits.worker_stale
-        last: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in ended.outcomes(conn):
-            if len(last[row["agent"]]) < OUTCOMES:
-                last[row["agent"]].append(dict(row))
-        known = views.agents_now(conn, now, stale).items()
-        return {
-            "agents": [{"agent": name, **each, "outcomes": last[name]} for name, each in known],
-            "workers": [dict(row) for row in fleet.workers_known(conn, now, stale)],
-        }
-
-    return line.store.survey(look)
 
 
 def suspend(

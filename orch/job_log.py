@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from orch.errors import NotFound, UnknownJob
 from orch.line import Line
-from orch.store import history
+from orch.store import ended, history
 
 CHUNK: Final = 64 * 1024
 PROMPT_BYTES: Final = 256 * 1024
@@ -130,7 +130,12 @@ def readable(data: bytes) -> str:
     """Bytes of a program as text that shows itself and does nothing: no escape sequence, no control
     character but tab and line break, nothing that turns the direction of reading."""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSEEN.sub(_made_visible, _ESCAPE.sub("", text))
+    return visible(_ESCAPE.sub("", text))
+
+
+def visible(text: str) -> str:
+    """A text in which nothing is unseen that a terminal or a browser would obey."""
+    return _UNSEEN.sub(_made_visible, text)
 
 
 def _made_visible(found: re.Match[str]) -> str:
@@ -151,3 +156,16 @@ def prompt(line: Line, data_dir: Path, job_id: int) -> tuple[str, bool] | None:
     if not data:
         return None
     return readable(data[:PROMPT_BYTES]), len(data) <= PROMPT_BYTES
+
+
+def facts(line: Line, job_id: int) -> dict[str, Any]:
+    """A job with the names of its task, to stand above its log. Raises UnknownJob."""
+    row = line.store.read(lambda conn: ended.job_facts(conn, job_id))
+    if row is None:
+        raise UnknownJob(f"No job has the id {job_id}.")
+    return dict(row)
+
+
+def next_job(line: Line, job_id: int) -> int | None:
+    """The job that came after this one for the same task, if there is one by now."""
+    return line.store.read(lambda conn: ended.next_job(conn, job_id))

@@ -8,6 +8,8 @@ from typing import Any, Final
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
+from orch import bootstrap
+from orch.changes import Changes
 from orch.clock import Clock, utc_now
 from orch.config import Settings
 from orch.line import Line
@@ -49,6 +51,7 @@ def create_app(
     *,
     clock: Clock = utc_now,
     streams: Streams | None = None,
+    changes: Changes | None = None,
 ) -> Flask:
     """The app on a line that is ready. It opens no session of its own and reads no environment."""
     from web import pages
@@ -61,7 +64,13 @@ def create_app(
         MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
         TRUSTED_HOSTS=trusted_hosts(settings),
     )
-    app.extensions["orch"] = desk = Desk(line, settings, clock, streams or Streams())
+    app.extensions["orch"] = desk = Desk(
+        line,
+        settings,
+        clock,
+        streams or Streams(),
+        changes or bootstrap.build_changes(settings),
+    )
     problems.register(app)
     app.after_request(_secured)
     ROUTES.register(app, desk)

@@ -14,6 +14,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
 from orch import health
+from orch.changes import Changes
 from orch.clock import Clock
 from orch.config import Settings
 from orch.health import Readings
@@ -53,6 +54,7 @@ class Desk:
     settings: Settings
     clock: Clock
     streams: Streams
+    changes: Changes
 
     _health: Remembered = field(default_factory=Remembered)
     _readings: Remembered = field(default_factory=Remembered)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 
 from orch import tokens
+from orch.adapters.memory_changes import MemoryChanges
 from orch.clock import new_id
 from orch.config import Settings
 from orch.line import Line
@@ -18,6 +20,23 @@ from orch.store.session import Store
 from tests.factories import Rig
 from web import create_app
 from web.streams import Streams
+
+
+class _Kept(BytecodeCache):
+    """Compiled templates, for every app of this process."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._known:
+            bucket.bytecode_from_string(self._known[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[bucket.key] = bucket.bytecode_to_string()
+
+
+KEPT = _Kept()
 
 
 class Web:
@@ -29,12 +48,17 @@ class Web:
         # Beside the rig's own line, which hands out short tokens.
         self.line = Line(rig.store, rig.queue, rig.clock, new_id, rig.gate, rig.limits)
         self.settings = Settings.model_validate({"data_dir": folder, **more})
+        self.people: dict[str, FlaskClient] = {}
         self.pauses: list[float] = []
+        self.changes = MemoryChanges()
         self.streams = Streams(most=2, longest=60, pause=self.pauses.append)
 
     @property
     def app(self) -> Flask:
-        return create_app(self.line, self.settings, clock=self.rig.clock, streams=self.streams)
+        more = {"streams": self.streams, "changes": self.changes}
+        app = create_app(self.line, self.settings, clock=self.rig.clock, **more)
+        app.jinja_env.bytecode_cache = KEPT  # compiling takes longer than rendering
+        return app
 
     @property
     def client(self) -> FlaskClient:

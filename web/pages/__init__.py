@@ -7,10 +7,10 @@ from typing import Final
 
 from flask import Flask
 
-from web.pages import frame, overview
+from web.pages import fleet, frame, ledger, log, overview, repo, settings, task
 from web.routes import Desk
 
-FILES: Final[tuple[ModuleType, ...]] = (overview,)
+FILES: Final[tuple[ModuleType, ...]] = (overview, task, repo, fleet, ledger, settings, log)
 """The files whose pages there are; importing one declares them."""
 
 

@@ -47,7 +47,9 @@ def prepare(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset=asset, navigation=NAVIGATION, version=orch.__version__)
+    said: tuple[Callable[..., Any], ...]
     said = (words.chip, words.told, words.opening, words.query, words.ways)
+    said += (words.visible, words.told_data)
     app.jinja_env.filters.update({each.__name__: each for each in (when, span, *said)})
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from orch import job_log
+
 CHIPS: Final[dict[str, tuple[str, str]]] = {
     "ok": ("good", "well"),
     "degraded": ("bad", "degraded"),
@@ -81,12 +83,12 @@ def opening(entry: Mapping[str, Any]) -> str:
 
 def task_address(work_item: str) -> str:
     """The page of a task."""
-    return f"/ui/task/{quote(work_item)}"
+    return f"/ui/tasks/{quote(work_item)}"
 
 
 def repo_address(name: str) -> str:
     """The page of a repo."""
-    return f"/ui/repo/{quote(name)}"
+    return f"/ui/repos/{quote(name)}"
 
 
 def query(values: Mapping[str, Any]) -> str:
@@ -135,3 +137,17 @@ _VERBS: Final = frozenset(
     {"pause", "resume", "unfreeze", "approve", "reject", "answer", "retry", "cancel"}
 )
 """What a `clear_with` can name; `orch db current` and the like are no controls."""
+
+
+def visible(text: str) -> str:
+    """A text in which nothing is unseen, and nothing turns the direction of reading."""
+    return job_log.visible(text)
+
+
+def told_data(data: Mapping[str, Any]) -> str:
+    """What an event carries, in a few words."""
+    said = ", ".join(f"{name}: {value}" for name, value in data.items() if value not in (None, ""))
+    return said if len(said) <= DATA_SHOWN else f"{said[:DATA_SHOWN]}…"
+
+
+DATA_SHOWN: Final = 200
