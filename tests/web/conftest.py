@@ -48,7 +48,7 @@ class Web:
         # Beside the rig's own line, which hands out short tokens.
         self.line = Line(rig.store, rig.queue, rig.clock, new_id, rig.gate, rig.limits)
         self.settings = Settings.model_validate({"data_dir": folder, **more})
-        self.people: dict[str, FlaskClient] = {}
+        self.people: dict[str, str] = {}
         self.pauses: list[float] = []
         self.changes = MemoryChanges()
         self.streams = Streams(most=2, longest=60, pause=self.pauses.append)

@@ -73,10 +73,12 @@ class Page(HTMLParser):
 
 
 def person(web: Web, role: str = "operator") -> FlaskClient:
-    """Somebody with a browser; the same one however often asked for."""
+    """Somebody with a browser, of this role."""
     if role not in web.people:
-        web.people[role] = web.client_of(role)
-    return web.people[role]
+        web.people[role] = web.token(role)
+    client = web.client
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {web.people[role]}"
+    return client
 
 
 def get(client: FlaskClient, address: str) -> Page:
