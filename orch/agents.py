@@ -7,7 +7,7 @@ whose provider says that its limit is reached; a person may do both.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,18 @@ def listed(line: Line) -> list[dict[str, Any]]:
     return [{"agent": name, **known} for name, known in serving.items()]
 
 
+@dataclass(frozen=True)
+class Order:
+    """One control of an agent: `suspend` or `resume`, which agent, who asks and why."""
+
+    verb: str
+    agent: str
+    actor: str
+    reason: str = ""
+    until: datetime | None = None
+    """Suspend: until when; by default for a quarter of an hour."""
+
+
 def suspend(
     line: Line, agent: str, actor: str, reason: str, until: datetime | None = None
 ) -> dict[str, Any]:
@@ -33,12 +45,7 @@ def suspend(
 
     Raises BadInput, and NotFound for an agent no stage has.
     """
-    name, why = _known(agent), names.reason(reason, required=True)
-
-    def act(conn: Connection) -> bool:
-        return fleet.suspend(conn, name, until, why, line.now(), actor=actor)
-
-    return _done(line, name, act)
+    return carry_out(line, Order("suspend", agent, actor, reason, until))
 
 
 def resume(line: Line, agent: str, actor: str, reason: str = "") -> dict[str, Any]:
@@ -46,25 +53,37 @@ def resume(line: Line, agent: str, actor: str, reason: str = "") -> dict[str, An
 
     Raises BadInput, and NotFound for an agent no stage has.
     """
-    name, why = _known(agent), names.reason(reason)
-
-    def act(conn: Connection) -> bool:
-        return fleet.lift(conn, name, line.now(), actor=actor, reason=why)
-
-    answer = _done(line, name, act)
-    line.opened(line)
-    return answer
+    return carry_out(line, Order("resume", agent, actor, reason))
 
 
-def _done(line: Line, name: str, act: Callable[[Connection], bool]) -> dict[str, Any]:
-    """The act, and the agent as it is after it."""
+def carry_out(line: Line, order: Order) -> dict[str, Any]:
+    """Do it, and answer the agent as it is after it. Raises BadInput, NotFound."""
+    name = check(order)
 
     def run(conn: Connection) -> dict[str, Any]:
-        changed = act(conn)
+        changed = act(conn, line, order)
         known = views.agents_now(conn, line.now(), line.limits.worker_stale)[name]
         return {"changed": changed, "agent": name, **known}
 
-    return line.store.write(run)
+    answer = line.store.write(run)
+    if order.verb == "resume":
+        line.opened(line)
+    return answer
+
+
+def check(order: Order) -> str:
+    """The agent's name. Raises BadInput for words that cannot be used, NotFound for the agent."""
+    name = _known(order.agent)
+    names.reason(order.reason, required=order.verb == "suspend")
+    return name
+
+
+def act(conn: Connection, line: Line, order: Order) -> bool:
+    """The control itself inside a transaction; False when it is so already."""
+    why = names.reason(order.reason)
+    if order.verb == "resume":
+        return fleet.lift(conn, order.agent, line.now(), actor=order.actor, reason=why)
+    return fleet.suspend(conn, order.agent, order.until, why, line.now(), actor=order.actor)
 
 
 def _known(agent: str) -> str:

@@ -6,32 +6,64 @@ before and after it in one transaction, and nothing is committed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from orch import controls, snapshot
+from orch import agents, controls, snapshot
 from orch.controls import Order
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import freezes, ledger
+from orch.store import freezes, ledger, views
 from orch.store.session import Connection
 
 Reasons = dict[str, dict[str, Any]]
+
+
+Act = Callable[[Connection, Line], Any]
+Touched = Callable[[Connection], Sequence[str]]
 
 
 def preview(line: Line, order: Order) -> dict[str, Any]:
     """Which tasks would start, stop waiting, begin to wait, or wait for something else. Raises as
     the control itself would."""
     controls.check(order)
-    return evaluated(line, lambda gate: _try(line, gate, order))
+
+    def act(conn: Connection, line: Line) -> bool:
+        return controls.VERBS[order.verb](conn, line, order)
+
+    return tried(line, lambda conn: _touched(conn, order), act)
 
 
-def _try(line: Line, gate: Gate, order: Order) -> dict[str, Any]:
+def of_agent(line: Line, order: agents.Order) -> dict[str, Any]:
+    """The same of a control of an agent, for the first repos in which something waits."""
+    agents.check(order)
+    everywhere = partial(views.busy_repos, gate=line.gate, most=snapshot.PAGE)
+    return tried(line, everywhere, lambda conn, line: agents.act(conn, line, order))
+
+
+def tried(line: Line, touched: Touched, act: Act, rows: int = 0) -> dict[str, Any]:
+    """What `act` would do to those who wait in the repos that it touches; nothing is kept.
+
+    `rows` bounds how many of them are looked at, over all repos; else it is 1,000 of each.
+    """
+
+    def attempt(gate: Gate) -> dict[str, Any]:
+        return _try(replace(line, gate=gate), touched, act, rows)
+
+    return evaluated(line, attempt)
+
+
+def _try(line: Line, touched: Touched, act: Act, rows: int) -> dict[str, Any]:
     with line.store.rolled_back() as conn:
-        names = tuple(_touched(conn, order))
-        before = _reasons(conn, line, gate, names)
-        changed = controls.VERBS[order.verb](conn, line, order)
-        after = _reasons(conn, line, gate, names)
+        names = tuple(touched(conn))
+        limit = max(10, rows // len(names)) if rows and names else 1000
+        wanted = snapshot.Wanted(repos=names, limit=limit)
+        before = _reasons(conn, line, wanted)
+        changed = act(conn, line)
+        after = _reasons(conn, line, wanted)
     changes = [
         {"work_item_id": item, "before": before.get(item), "after": after.get(item)}
         for item in sorted(before.keys() | after.keys())
@@ -56,10 +88,10 @@ def _touched(conn: Connection, order: Order) -> list[str]:
     return list(dict.fromkeys([task["repo"], *ledger.dependents_repos(conn, task["id"])]))
 
 
-def _reasons(conn: Connection, line: Line, gate: Gate, names: tuple[str, ...]) -> Reasons:
-    if not names:
+def _reasons(conn: Connection, line: Line, wanted: snapshot.Wanted) -> Reasons:
+    if not wanted.repos:
         return {}
-    seen = snapshot.view(conn, line, gate, snapshot.Wanted(repos=names, limit=1000))
+    seen = snapshot.view(conn, line, line.gate, wanted)
     return {
         entry["work_item_id"]: {
             "reason": entry["reason"],
@@ -82,11 +114,12 @@ def _closes(change: dict[str, Any]) -> bool:
 
 
 def _sentence(changes: list[dict[str, Any]]) -> str:
-    said = [_one(change) for change in changes]
+    said = [of_one(change) for change in changes]
     return "; ".join([*said, "nothing else changes"]) if said else "Nothing changes."
 
 
-def _one(change: dict[str, Any]) -> str:
+def of_one(change: dict[str, Any]) -> str:
+    """One change of a preview as a clause of a sentence."""
     item, after = change["work_item_id"], change["after"]
     if after is None:
         return f"{item} no longer waits"

@@ -12,12 +12,17 @@ from orch import explain
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import views
+from orch.store import lanes, views
+from orch.store.lanes import REASONS, Only
 from orch.store.moments import Moment
-from orch.store.session import Connection
+from orch.store.session import Connection, Row
 
 PAGE = 100
 """Waiting rows shown per repo, and repos shown, unless more are asked for."""
+
+
+__all__ = ["REASONS", "Only"]
+EVERY = Only()
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,10 @@ class Wanted:
     repos: tuple[str, ...] | None = None
     """None is every repo in which something waits, runs, is parked or frozen."""
     limit: int = PAGE
+    only: Only = EVERY
+    """Which of the waiting and the parked tasks of each repo."""
+    skip: int = 0
+    """How many waiting rows of each repo have been seen."""
 
 
 EVERYTHING = Wanted()
@@ -41,23 +50,43 @@ def snapshot(line: Line, wanted: Wanted = EVERYTHING) -> dict[str, Any]:
     return evaluated(line, look)
 
 
+def lanes_page(line: Line, only: Only, skip: int, most: int) -> tuple[list[str], bool]:
+    """The repos whose lanes have something to show, by name: so many after so many others, and
+    whether there are more."""
+
+    def look(gate: Gate) -> list[str]:
+        def read(conn: Connection) -> list[str]:
+            if only.repo is not None:
+                return views.known_repos(conn, [only.repo])
+            if only.narrows:
+                return lanes.repos_with(conn, gate, line.now(), only, skip + most + 1)
+            return views.busy_repos(conn, gate, skip + most + 1)
+
+        return line.store.survey(read)
+
+    found = evaluated(line, look)
+    return found[skip : skip + most], len(found) > skip + most
+
+
 def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, Any]:
     """The snapshot inside a transaction that is open already, as previews need it."""
     now = line.now()
     asked = wanted.repos
     names = views.busy_repos(conn, gate, wanted.limit) if asked is None else sorted(set(asked))
     serving = views.agents_now(conn, now, line.limits.worker_stale)
-    waiting = views.waiting_rows(conn, gate, now, names, wanted.limit)
+    waiting, positions = _waiting(conn, gate, now, names, wanted)
     rows = explain.explained(conn, gate, now, waiting)
     per_repo = {name: _blank() for name in names}
     for row in rows:
         lane = per_repo[row["repo"]]["waiting"]
-        lane.append(explain.waiting_entry(row, hold(row["agent"], serving), len(lane) + 1))
+        place = positions.get(row["job_id"], wanted.skip + len(lane) + 1)
+        lane.append(explain.waiting_entry(row, hold(row["agent"], serving), place))
     _add_live(conn, gate, per_repo)
-    _add_paused(conn, gate, per_repo, wanted.limit)
+    _add_paused(conn, gate, per_repo, wanted)
     _add_freezes(conn, now, gate, per_repo)
     _add_active(conn, gate, per_repo)
-    _add_counts(conn, per_repo)
+    for repo, count in _counts(conn, gate, now, per_repo, wanted).items():
+        per_repo[repo]["waiting_total"] = count
     return {
         "generated_at": views.moment(conn, now),
         "degraded": sorted(gate.degraded),
@@ -100,10 +129,35 @@ def _add_live(conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]])
         per_repo[row["repo"]]["live"].append(dict(row))
 
 
+def _waiting(
+    conn: Connection, gate: Gate, now: Moment, names: list[str], wanted: Wanted
+) -> tuple[list[Row], dict[int, int]]:
+    """The rows asked for, and the place of each where it is not simply the next one."""
+    if not (wanted.only.narrows or wanted.skip):
+        return views.waiting_rows(conn, gate, now, names, wanted.limit), {}
+    page = (wanted.skip, wanted.limit)
+    found = [lanes.waiting(conn, gate, now, wanted.only, name, page) for name in names]
+    rows = [row for each in found for row in each]
+    return rows, lanes.positions_of(conn, gate, now, rows) if wanted.only.narrows else {}
+
+
+def _counts(
+    conn: Connection, gate: Gate, now: Moment, per_repo: dict[str, dict[str, Any]], wanted: Wanted
+) -> dict[str, int]:
+    if not wanted.only.narrows:
+        return views.waiting_counts(conn, list(per_repo))
+    shown = {name: len(lane["waiting"]) for name, lane in per_repo.items()}
+    # A page that is not full is the last one: what it shows need not be counted again.
+    ended = {name: wanted.skip + count for name, count in shown.items() if 0 < count < wanted.limit}
+    others = [name for name in shown if name not in ended]
+    return ended | lanes.waiting_counts(conn, gate, now, wanted.only, others) if others else ended
+
+
 def _add_paused(
-    conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]], limit: int
+    conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]], wanted: Wanted
 ) -> None:
-    for row in views.paused_rows(conn, gate, list(per_repo), limit):
+    only = lanes.parked(wanted.only) if wanted.only.narrows else None
+    for row in views.paused_rows(conn, gate, list(per_repo), wanted.limit, only):
         hidden = ("turn", "repo", "verdict")
         shown = {key: value for key, value in row.items() if key not in hidden}
         shown["clear_with"] = explain.remedy(row, row["verdict"])
@@ -138,8 +192,3 @@ def _add_active(conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]
     idle = [name for name, lane in per_repo.items() if lane["active_task"] is None]
     for row in views.heads(conn, gate, idle):
         per_repo[row["repo"]]["active_task"] = explain.holder_entry(row)
-
-
-def _add_counts(conn: Connection, per_repo: dict[str, dict[str, Any]]) -> None:
-    for repo, count in views.waiting_counts(conn, list(per_repo)).items():
-        per_repo[repo]["waiting_total"] = count

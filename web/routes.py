@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
-from orch import health
+from orch import health, overview
 from orch.changes import Changes
 from orch.clock import Clock
 from orch.config import Settings
@@ -58,6 +58,7 @@ class Desk:
 
     _health: Remembered = field(default_factory=Remembered)
     _readings: Remembered = field(default_factory=Remembered)
+    _trend: Remembered = field(default_factory=Remembered)
 
     @property
     def data_dir(self) -> Path:
@@ -74,6 +75,13 @@ class Desk:
     def readings(self) -> Readings:
         """The line's numbers; counting all jobs takes a moment, so at most every five seconds."""
         found: Readings = self._readings.get(self.clock(), 5.0, lambda: health.readings(self.line))
+        return found
+
+    def trend(self) -> dict[str, list[dict[str, Any]]]:
+        """The last hours; they are the same for a minute."""
+        found: dict[str, list[dict[str, Any]]] = self._trend.get(
+            self.clock(), 60.0, lambda: overview.trend(self.line)
+        )
         return found
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.engine import RowMapping
@@ -102,6 +103,11 @@ def busy_repos(conn: Connection, gate: Gate, most: int) -> list[str]:
     return sorted(set(names))
 
 
+def known_repos(conn: Connection, names: Sequence[str]) -> list[str]:
+    """Those of these names that are repos."""
+    return list(conn.scalars(select(repos.c.name).where(repos.c.name.in_(list(names)))))
+
+
 def waiting_rows(
     conn: Connection, gate: Gate, now: Moment, names: Sequence[str], limit: int
 ) -> list[RowMapping]:
@@ -125,7 +131,8 @@ def waiting_rows(
     return rows
 
 
-def _in_order(gate: Gate, now: Moment) -> tuple[Any, ...]:
+def in_order(gate: Gate, now: Moment) -> tuple[Any, ...]:
+    """By what waiting tasks of one repo stand in the order in which the gate would admit them."""
     started = serial_gate.is_past_entry(tasks)
     return (
         case((started, 0), else_=1),
@@ -139,7 +146,7 @@ def _in_order(gate: Gate, now: Moment) -> tuple[Any, ...]:
 def _all_waiting(gate: Gate, now: Moment) -> Any:
     shown = serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
     here = is_any_of(jobs.c.repo, "repos")
-    return shown.where(here).order_by(jobs.c.repo, *_in_order(gate, now))
+    return shown.where(here).order_by(jobs.c.repo, *in_order(gate, now))
 
 
 @lru_cache(maxsize=16)
@@ -156,7 +163,7 @@ def _first_waiting(gate: Gate, now: Moment) -> Any:
     )
     first = union_all(started, select(entering.c.id)).subquery()
     shown = serial_gate.snapshot(gate, now, *readable(gate, COLUMNS))
-    return shown.join(first, first.c.id == tasks.c.id).order_by(*_in_order(gate, now)).limit(most)
+    return shown.join(first, first.c.id == tasks.c.id).order_by(*in_order(gate, now)).limit(most)
 
 
 @lru_cache(maxsize=16)
@@ -175,8 +182,11 @@ def _has_queued_job() -> Any:
     )
 
 
-def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) -> list[RowMapping]:
-    """The first parked tasks of each of these repos; none while a pause cannot be read."""
+def paused_rows(
+    conn: Connection, gate: Gate, names: Sequence[str], limit: int, only: Any = None
+) -> list[RowMapping]:
+    """The first parked tasks of each of these repos, or those of them for which `only` holds; none
+    while a pause cannot be read."""
     if "paused" in gate.degraded:
         return []
     columns = (
@@ -194,7 +204,11 @@ def paused_rows(conn: Connection, gate: Gate, names: Sequence[str], limit: int) 
     turn = func.row_number().over(partition_by=tasks.c.repo, order_by=tasks.c.id)
     first = (
         select(*columns, turn.label("turn"))
-        .where(tasks.c.paused_at.is_not(None), tasks.c.repo.in_(list(names)))
+        .where(
+            tasks.c.paused_at.is_not(None),
+            tasks.c.repo.in_(list(names)),
+            true() if only is None else only,
+        )
         .subquery()
     )
     verdict = answers.last_verdict(first.c.task_id).label("verdict")
@@ -249,6 +263,7 @@ def live_jobs(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMap
             jobs.c.stop_requested,
             tasks.c.id.label("task_id"),
             tasks.c.work_item_id,
+            tasks.c.title,
             tasks.c.stage,
             *readable(gate, [tasks.c.paused_at]),
         )

@@ -7,10 +7,31 @@ from typing import Final
 
 from flask import Flask
 
-from web.pages import fleet, frame, ledger, log, overview, repo, settings, task
+from web.pages import (
+    control,
+    fleet,
+    frame,
+    ledger,
+    line,
+    log,
+    overview,
+    repo,
+    settings,
+    task,
+)
 from web.routes import Desk
 
-FILES: Final[tuple[ModuleType, ...]] = (overview, task, repo, fleet, ledger, settings, log)
+FILES: Final[tuple[ModuleType, ...]] = (
+    overview,
+    line,
+    control,
+    task,
+    log,
+    repo,
+    fleet,
+    ledger,
+    settings,
+)
 """The files whose pages there are; importing one declares them."""
 
 

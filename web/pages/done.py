@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from flask import Request, Response
+from werkzeug.wrappers import Response as Answer
 
 from orch import agents, controls, mirror, names, snapshot
 from orch.errors import BadInput, NotFound
@@ -35,7 +36,7 @@ PAST: Final = {
 """Every control of the pages, and what has become of its target afterwards."""
 
 
-def note(response: Response, verb: str, target: str, changed: bool, *, secure: bool) -> None:
+def note(response: Answer, verb: str, target: str, changed: bool, *, secure: bool) -> None:
     """Let the next page say what was done."""
     response.set_cookie(
         COOKIE,

@@ -47,10 +47,10 @@ def prepare(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset=asset, navigation=NAVIGATION, version=orch.__version__)
-    said: tuple[Callable[..., Any], ...]
-    said = (words.chip, words.told, words.opening, words.query, words.ways)
-    said += (words.visible, words.told_data)
-    app.jinja_env.filters.update({each.__name__: each for each in (when, span, *said)})
+    said: list[Callable[..., Any]] = [when, ago, lasting, exact, span]
+    said += [words.chip, words.told, words.opening, words.query, words.ways]
+    said += [words.titled, words.visible, words.plain, words.told_data]
+    app.jinja_env.filters.update({each.__name__: each for each in said})
 
 
 def show(call: Call[Any], template: str, *, status: int = 200, **facts: Any) -> Response:
@@ -105,15 +105,16 @@ def _still_holds(tag: str, seen: str, now: datetime) -> bool:
 
 
 def _moments_after(now: datetime, facts: Any) -> Iterator[datetime]:
-    if isinstance(facts, datetime):
-        if facts > now:
-            yield facts
-    elif isinstance(facts, Mapping):
-        for each in facts.values():
-            yield from _moments_after(now, each)
-    elif isinstance(facts, list | tuple):
-        for each in facts:
-            yield from _moments_after(now, each)
+    left = [facts]
+    while left:
+        each = left.pop()
+        inside = each.values() if isinstance(each, Mapping) else each
+        for value in inside:
+            if isinstance(value, datetime):
+                if value > now:
+                    yield value
+            elif isinstance(value, dict | list | tuple):
+                left.append(value)
 
 
 # --- times ------------------------------------------------------------------------------------
@@ -123,10 +124,33 @@ def when(moment: datetime | None, now: datetime) -> Markup:
     """A moment as people say it, with the exact one behind it."""
     if moment is None:
         return Markup("–")
-    exact = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(
+        exact(moment), _said(moment, now)
+    )
+
+
+def ago(moment: datetime, now: datetime) -> Markup:
+    """The same for hundreds on a page: the exact moment is put behind it by the page."""
+    # Nothing of it needs to be escaped, and to make sure costs more than to write it.
+    return Markup(f'<time datetime="{exact(moment)}">{_said(moment, now)}</time>')  # noqa: S704
+
+
+def _said(moment: datetime, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
-    said = f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
-    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, said)
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+
+
+def lasting(since: datetime, now: datetime) -> Markup:
+    """How long something has lasted, kept true by the page."""
+    said = span(max(0.0, (now - since).total_seconds()))
+    return Markup('<time data-plain datetime="{0}" title="{0}">{1}</time>').format(
+        exact(since), said
+    )
+
+
+def exact(moment: datetime) -> str:
+    """A moment as machines read it, to the second."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def span(seconds: float) -> str:

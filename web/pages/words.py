@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
+
+from markupsafe import Markup
 
 from orch import job_log
 
@@ -55,6 +58,32 @@ def chip(state: str | None) -> tuple[str, str]:
     return CHIPS.get(state or "idle", ("calm", str(state)))
 
 
+TITLE_SHOWN: Final = 200
+"""Characters of a title in a list; the task's page has all of it."""
+
+
+def visible(text: str | None) -> str:
+    """A text of anybody's on one line: what would hide, or turn what stands around it, is shown."""
+    return "".join(map(_seen, text or ""))
+
+
+def _seen(letter: str) -> str:
+    if letter in "\r\n\t":
+        return " "
+    hidden = unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+    # The joiner between the parts of one emoji, and of letters in some scripts, hides nothing.
+    return f"\\u{ord(letter):04x}" if hidden and letter not in "\u200d\u200c" else letter
+
+
+def titled(text: str | None) -> Markup:
+    """A title as it stands in a list: apart from what is around it, and never nothing."""
+    said = visible((text or "")[: TITLE_SHOWN + 1])
+    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in said):
+        return Markup("<i>(no title)</i>")
+    cut = said if len(text or "") <= TITLE_SHOWN else f"{said[:TITLE_SHOWN]}…"
+    return Markup("<bdi>{0}</bdi>").format(cut)
+
+
 @dataclass(frozen=True)
 class Told:
     """A blocker as a sentence: it begins with the name of what blocks, which is a link."""
@@ -66,7 +95,7 @@ class Told:
 
 def told(blocker: Mapping[str, Any], repo: str) -> Told:
     """A blocker's sentence, taken apart where the name of the blocking thing ends."""
-    detail, item = str(blocker["detail"]), blocker["work_item_id"]
+    detail, item = visible(str(blocker["detail"])), blocker["work_item_id"]
     if item and detail.startswith(f"{item} "):
         return Told(task_address(item), item, detail.removeprefix(item))
     name, gap, rest = detail.partition(" is frozen")
@@ -139,14 +168,15 @@ _VERBS: Final = frozenset(
 """What a `clear_with` can name; `orch db current` and the like are no controls."""
 
 
-def visible(text: str) -> str:
-    """A text in which nothing is unseen, and nothing turns the direction of reading."""
-    return job_log.visible(text)
+def plain(text: str | None) -> str:
+    """The same of a text of several lines, which stay."""
+    return job_log.visible(text or "")
 
 
 def told_data(data: Mapping[str, Any]) -> str:
     """What an event carries, in a few words."""
     said = ", ".join(f"{name}: {value}" for name, value in data.items() if value not in (None, ""))
+    said = visible(said)
     return said if len(said) <= DATA_SHOWN else f"{said[:DATA_SHOWN]}…"
 
 

@@ -28,6 +28,7 @@
       if (Number.isNaN(old)) continue;
       const said = each.dataset.plain !== undefined ? span(Math.max(0, old)) : old >= 0 ? `${span(old)} ago` : `in ${span(-old)}`;
       if (each.textContent !== said) each.textContent = said;
+      if (!each.title) each.title = each.dateTime;
     }
     for (const each of document.querySelectorAll("progress[data-since]")) {
       each.value = Math.min(each.max, (now - Date.parse(each.dataset.since)) / 1000);
@@ -38,7 +39,7 @@
   const rows = () => new Map([...live().querySelectorAll("[data-row]")].map((row) => {
     const copy = row.cloneNode(true);
     copy.querySelectorAll("time, progress").forEach((each) => each.remove());
-    return [row.dataset.row, copy.textContent];
+    return [row.id, copy.textContent];
   }));
   const announce = (before, after) => {
     const names = new Set([...before.keys(), ...after.keys()]);
@@ -157,6 +158,8 @@
       fill(text);
     } catch { location.assign(address); }
   };
+  const address = (verb, target, on = "") =>
+    `/ui/control?${new URLSearchParams({ verb, target, on, back: location.pathname + location.search })}`;
   const send = async (form, button) => {
     const values = new URLSearchParams(new FormData(form));
     if (button?.name) values.append(button.name, button.value);
@@ -169,10 +172,10 @@
     } catch { failed(); }
   };
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-control]");
+    const link = event.target.closest("a[data-control], button[form=do]");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
-      open(link.href);
+      open(link.href || address(...link.value.split(" ")));
     }
     if (event.target.closest("dialog [data-close]")) {
       event.preventDefault();
@@ -213,8 +216,7 @@
     p: () => {
       const row = current();
       if (row && document.querySelector("[data-may]")) {
-        const back = encodeURIComponent(location.pathname + location.search);
-        open(`/ui/control?verb=${row.dataset.parked === undefined ? "pause" : "resume"}&target=${encodeURIComponent(row.dataset.row)}&back=${back}`);
+        open(address(row.dataset.parked === undefined ? "pause" : "resume", row.dataset.row || row.id.slice(2)));
       }
     },
     "?": () => help.showModal(),
