@@ -89,7 +89,8 @@ def _every(task: str, seconds: float, *args: str) -> dict[str, Any]:
 beat_schedule = {
     "dispatch": _every("orch.dispatch", _settings.tick_seconds, "beat"),
     "sweep": _every("orch.sweep", _settings.sweep_seconds),
-    # Both only set off a process of its own: a control task must be over in a moment.
+    "waits": _every("orch.waits", _settings.waits_seconds),
+    # These two only set off a process of its own: a control task must be over in a moment.
     "upkeep": _every("orch.upkeep", 600),  # an hourly round; see `orch.tasks`
     "monitor": _every("orch.monitor", _settings.monitor_seconds),
 }

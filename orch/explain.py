@@ -135,12 +135,24 @@ def _freeze_blocker(freeze: Row) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def parked_for(task: Any, verdict: str | None) -> str:
+    """What a parked task waits for: an `approval`, an answer (`needs-input`), or to be taken back
+    (`paused`). `verdict` is that of its newest job."""
+    if answers.awaited(task) is not None:
+        return "approval"
+    return "needs-input" if verdict == "needs_input" else "paused"
+
+
 def remedy(task: Any, verdict: str | None) -> str:
     """The command that takes a parked task on; `verdict` is that of its newest job."""
     item = task["work_item_id"]
-    if answers.awaited(task) is not None:
-        return f"orch approve {item}, or orch reject {item} --note …"
-    return f"orch answer {item} …" if verdict == "needs_input" else _taking_back(task)
+    match parked_for(task, verdict):
+        case "approval":
+            return f"orch approve {item}, or orch reject {item} --note …"
+        case "needs-input":
+            return f"orch answer {item} …"
+        case _:
+            return _taking_back(task)
 
 
 def _taking_back(task: Any) -> str:

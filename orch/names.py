@@ -209,6 +209,29 @@ def moment(value: object, field: str, now: datetime) -> datetime | None:
     )
 
 
+def past(value: object, field: str, now: datetime) -> datetime | None:
+    """A time in the past, ISO 8601 with a zone, or `-90m`, `-2h`, `-7d`, `-4w`. Raises BadInput."""
+    if value in (None, ""):
+        return None
+    if isinstance(value, str):
+        relative = re.fullmatch(r"-(\d{1,6})([smhdw])", value)
+        parsed = _before(now, relative) if relative else _iso(value)
+        if parsed is not None:
+            if parsed >= now:
+                raise BadInput(f"{field} is not in the past: {shown(value)}.", field=field)
+            return parsed
+    raise BadInput(
+        f"“{shown(value)}” is not a time for {field}.",
+        suggested_fix="Use 2026-12-24T18:00:00Z, or -2h, -7d, -4w from now.",
+        field=field,
+    )
+
+
+def _before(now: datetime, found: re.Match[str]) -> datetime:
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}[found[2]]
+    return now - timedelta(seconds=min(seconds, 10 * 365 * 86400))
+
+
 def _after(now: datetime, found: re.Match[str]) -> datetime:
     seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
     return now + timedelta(seconds=min(seconds, 10 * 365 * 86400))

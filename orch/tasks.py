@@ -15,7 +15,7 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, dispatcher, logs, strays, worker
+from orch import bootstrap, dispatcher, logs, strays, waits, worker
 from orch.adapters.celery_queue import CeleryQueue
 from orch.errands import Errands
 from orch.errors import OrchError
@@ -90,6 +90,12 @@ def sweep() -> None:
     if mended:
         log.warning("sweep.mended", repos=mended)
         dispatcher.tick(line())
+
+
+@app.task(name="orch.waits")
+def look_at_waits() -> None:
+    """Write down what each task waits for. Looking twice, or two at once, writes it once."""
+    waits.watch(line())
 
 
 @cache

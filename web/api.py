@@ -7,7 +7,19 @@ from typing import Any, Final
 
 from flask import Response, request
 
-from orch import agents, controls, events, health, listing, mirror, names, preview, snapshot, story
+from orch import (
+    agents,
+    controls,
+    events,
+    health,
+    listing,
+    mirror,
+    names,
+    preview,
+    reports,
+    snapshot,
+    story,
+)
 from orch.controls import NewTask, Order
 from web import documents, following, metrics, values
 from web.given import Given
@@ -36,6 +48,17 @@ def queue(call: Call[values.Queue]) -> Response:
 def why(call: Call[values.OfTask]) -> dict[str, Any]:
     """One task, all that blocks it, who holds the repo, what is ahead, and what clears each."""
     return mirror.why(call.desk.line, call.given.work_item)
+
+
+@ROUTES.add("GET", "/report", "viewer", values.Report)
+def report(call: Call[values.Report]) -> dict[str, Any]:
+    """Where the time went: waited, worked, parked; by reason, repo, stage, week and task."""
+    line, asked = call.desk.line, call.given
+    events.require_repos(line, asked.repo)
+    since = names.past(asked.since, "since", call.desk.clock())
+    return reports.report(
+        line, reports.Wanted(asked.repo, since, asked.by or reports.GROUPS, asked.top)
+    )
 
 
 # --- controls ---------------------------------------------------------------------------------
@@ -154,6 +177,12 @@ def task(call: Call[values.OfTask]) -> dict[str, Any]:
 def story_of(call: Call[values.OfTask]) -> dict[str, Any]:
     """One task from its beginning: stages, attempts, checks, cost, commits, waits."""
     return story.story(call.desk.line, call.given.work_item)
+
+
+@ROUTES.add("GET", "/tasks/<work_item>/waits", "viewer", values.OfTask)
+def waits_of(call: Call[values.OfTask]) -> dict[str, Any]:
+    """How one task spent its time: what it waited for, spell after spell."""
+    return reports.task(call.desk.line, call.given.work_item)
 
 
 @ROUTES.add("POST", "/tasks/<work_item>/cancel", "operator", values.TaskControl, "either")

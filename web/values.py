@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AliasChoices, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
-from orch import names, snapshot, stages
+from orch import names, reports, snapshot, stages
 from orch.errors import BadInput
 from orch.listing import State
 from web.given import LARGEST_NUMBER, Given
@@ -109,6 +109,27 @@ class Queue(Given):
     limit: Annotated[
         int, Field(ge=1, le=1000, description="Repos, and waiting jobs of each, that are shown.")
     ] = snapshot.PAGE
+
+
+class Report(Given):
+    """Which part of the waiting ledger is asked for."""
+
+    many: ClassVar[frozenset[str]] = frozenset({"repo", "by"})
+    repo: Annotated[
+        tuple[Repo, ...], Field(max_length=100, description="Only these repos; repeatable.")
+    ] = ()
+    since: Annotated[
+        str | None,
+        _text("-7d", 40),
+        Field(description="From when on: ISO 8601 with a zone, or -2h, -7d, -4w. Else four weeks."),
+    ] = None
+    by: Annotated[
+        tuple[reports.By, ...],
+        Field(max_length=5, description="Put together by what; repeatable. Else by all of them."),
+    ] = ()
+    top: Annotated[int, Field(ge=1, le=1000, description="At most so many of a kind.")] = (
+        reports.TOP
+    )
 
 
 class OfTask(Given):

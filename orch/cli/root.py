@@ -50,6 +50,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "tasks": ("looking", "List tasks."),
         "logs": ("looking", "What an agent printed."),
         "events": ("looking", "What happened, when, and by whom."),
+        "report": ("reporting", "Where the time went: waited, worked, parked, and for what."),
     },
     "Steer": {
         "add": ("adding", "Add a task, or many from a file."),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import DateTime, Dialect, String, literal
+from sqlalchemy import DateTime, Dialect, Float, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -82,6 +82,26 @@ def _on_sqlite(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) -> str:
         return f"strftime('{_SQLITE_STRFTIME}', 'now')"
     seconds = compiler.process(element.clauses, **kw)
     return f"strftime('{_SQLITE_STRFTIME}', 'now', ({seconds}) || ' seconds')"
+
+
+class SecondsBetween(FunctionElement[float]):
+    """How many seconds after the first moment the second one is, to the millisecond."""
+
+    type = Float()
+    name = "seconds_between"
+    inherit_cache = True
+
+
+@compiles(SecondsBetween, "postgresql")
+def _seconds_on_postgresql(element: SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
+    begin, end = (compiler.process(each, **kw) for each in element.clauses)
+    return f"CAST(extract(epoch FROM {end} - {begin}) AS double precision)"
+
+
+@compiles(SecondsBetween, "sqlite")
+def _seconds_on_sqlite(element: SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
+    begin, end = (compiler.process(each, **kw) for each in element.clauses)
+    return f"round((julianday({end}) - julianday({begin})) * 86400.0, 3)"
 
 
 DATABASE_TIME: Final = DatabaseTime()

@@ -45,10 +45,11 @@ def kept_store(
 def rig(kept_store: Store) -> Iterator[Rig]:
     """A line without rows, its clock standing still; once on each kind of database."""
     yield Rig(kept_store)
-    kept_store.write(_empty)
+    kept_store.write(empty)
 
 
-def _empty(conn: Connection) -> None:
+def empty(conn: Connection) -> None:
+    """Take every row away, and begin counting anew."""
     for table in reversed(metadata.sorted_tables):
         conn.execute(table.delete())
     if conn.dialect.name == "postgresql":

@@ -1,0 +1,101 @@
+"""Whatever happens, and however seldom somebody looks: the ledger is true, whole and once only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from sqlalchemy import select
+
+from orch import dispatcher, explain, spans
+from orch.store import answers, history
+from orch.store.schema import jobs, tasks
+from orch.store.session import Store
+from tests.factories import Rig, dump
+from tests.store.conftest import empty
+from tests.store.random_life import Life, lives
+from tests.store.spell_book import SpellBook
+
+RANDOM = settings(
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def as_shown(rig: Rig) -> dict[str, str]:
+    """What each task does or waits for, asked of the snapshot and of the rows."""
+    found = {
+        item: entry["reason"] or entry["hold"] or "start" for item, entry in rig.waiting().items()
+    }
+
+    def others(conn: Any) -> None:
+        its = select(tasks, jobs.c.status).outerjoin(
+            jobs,
+            (jobs.c.task_id == tasks.c.id) & jobs.c.status.in_(("queued", "claimed", "running")),
+        )
+        for row in conn.execute(its).mappings():
+            if row["status"] in ("claimed", "running"):
+                found[row["work_item_id"]] = "work"
+            elif row["status"] is None and row["paused_at"] is not None:
+                verdict = answers.verdict_of(conn, row["id"])
+                found[row["work_item_id"]] = explain.parked_for(row, verdict)
+
+    rig.store.read(others)
+    return found
+
+
+def check(book: SpellBook, looks: list[int]) -> None:
+    """After a look the ledger says what the snapshot says, and a further look writes nothing."""
+    dispatcher.expire(book.rig.line)  # as every tick does: the end of a freeze is an event
+    book.look()
+    book.check()
+    said, shown = book.now(), as_shown(book.rig)
+    for item in {*said, *shown}:
+        # Who waits for a slot waits until it has it: one that is free for a moment is no change.
+        about_to = (said.get(item), shown.get(item)) == ("capacity", "start")
+        assert about_to or said.get(item) == shown.get(item), (item, said, shown)
+    before = dump(book.rig.store)
+    assert book.look() == 0
+    assert dump(book.rig.store) == before
+    looks.append(len(book.rows()))
+
+
+def worked(book: SpellBook) -> dict[str, float]:
+    sums: Counter[str] = Counter()
+    for row in book.rows():
+        if row["reason"] == "work":
+            until = row["until"] or book.rig.clock()
+            sums[row["work_item_id"]] += (until - row["since"]).total_seconds()
+    return {item: total for item, total in sums.items() if total}
+
+
+def worked_by_the_events(rig: Rig) -> dict[str, float]:
+    """The same, read from the ledger of events by other code."""
+    found = {}
+    for item, task_id in rig.store.read(
+        lambda conn: conn.execute(select(tasks.c.work_item_id, tasks.c.id)).tuples().all()
+    ):
+        asked = history.EventFilter(task_id=task_id, after=0, limit=5000)
+        told = rig.store.read(lambda conn, asked=asked: history.events_page(conn, asked, 10**9))
+        rows = rig.store.read(lambda conn, task_id=task_id: history.jobs_of(conn, task_id))
+        seen = [{**row, "queued_at": row["created_at"]} for row in rows]
+        turns = spans.of_jobs(told, seen, rig.clock())
+        found[item] = sum(span.seconds for span in turns if span.why == "work")
+    return {item: total for item, total in found.items() if total}
+
+
+@RANDOM
+@given(told=lives)
+def test_the_ledger_says_what_the_snapshot_says_and_each_change_once(
+    kept_store: Store, told: list[tuple[Any, ...]]
+) -> None:
+    kept_store.write(empty)
+    rig = Rig(kept_store)
+    book, looks = SpellBook(rig), []
+    book.look()
+    Life(rig, lambda: check(book, looks)).live(told)
+    check(book, looks)
+    assert worked(book) == pytest.approx(worked_by_the_events(rig))
+    kept_store.write(empty)
