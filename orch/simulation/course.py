@@ -11,17 +11,18 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from orch import dispatcher, names, reaper, stages, turns
 from orch.errors import BadInput
 from orch.line import Line
 from orch.outcomes import Decision, decide, over_budget
-from orch.ports import AgentResult, Claim
+from orch.ports import AgentResult, Claim, StopReason
 from orch.simulation.durations import Basis, Durations
 from orch.store import claims, copying, fleet, looks, queries, work
 from orch.store.copying import Copy
-from orch.store.session import Connection, Row
+from orch.store.session import Connection
 from orch.turns import Outcome, Turn
 
 WORKER: Final = "simulation"
@@ -64,13 +65,15 @@ class Course:
     """On the copy, by the copy's clock, under the gate that is tried."""
     copy: Copy
     durations: Durations
-    stop: Callable[[Course], bool] = lambda course: False
+    stop: Callable[[Course], bool] = lambda _: False
     """Asked after each moment whether enough has been seen."""
     played: list[Played] = field(default_factory=list)
     ended: int = 0
     """Turns that have ended so far."""
     last: datetime | None = None
     """When the last of them did."""
+    just_ended: list[int] = field(default_factory=list)
+    """The tasks whose turns ended at this moment."""
     _since: dict[int, datetime] = field(default_factory=dict)
     _ends: list[_Ending] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
@@ -91,6 +94,7 @@ class Course:
             if ahead and ahead[0] == self.copy.now:
                 ahead.pop(0)
                 dispatcher.expire(self.line)
+            self.just_ended.clear()
             while self._ends and self._ends[0].at == self.copy.now:
                 self._end(heapq.heappop(self._ends))
             self._look()
@@ -102,8 +106,8 @@ class Course:
             if job["status"] == "claimed":
                 self._take_up(claim)
                 continue
-            task = self.line.store.read(lambda conn, job=job: _task(conn, job))
-            turn = Turn(claim, job, task)
+            task = self.line.store.read(partial(work.task_at_work, task_id=job["task_id"]))
+            turn = Turn(claim, job, dict(task))
             if job["stop_requested"] is not None:
                 self._stop(turn, job)
             else:
@@ -118,7 +122,7 @@ class Course:
 
     def _stop(self, turn: Turn, job: dict[str, Any]) -> None:
         """Its worker hears of it at the next heartbeat."""
-        asked = "cancelled" if job["stop_requested"] == "cancelled" else "paused"
+        asked: StopReason = "cancelled" if job["stop_requested"] == "cancelled" else "paused"
         stopped = AgentResult("stopped", stop_reason=asked)
         decision = decide(stopped, turn.task["stage"], job["attempt"], 0, self.line.limits)
         self._ends_in(turn, Outcome(stopped, decision), self.line.limits.heartbeat)
@@ -136,8 +140,8 @@ class Course:
         wanted = list(dict.fromkeys([*woken, *queries.repos_of_ready_jobs(conn, slots)]))
         if not wanted:
             return []
-        terms = {"token": line.new_id(), "worker": WORKER}
-        look = looks.take(conn, line.gate, wanted, slots, now, **terms)
+        token = line.new_id()
+        look = looks.take(conn, line.gate, wanted, slots, now, token=token, worker=WORKER)
         queries.clear_wakes(conn, wanted, now)
         return [
             turns.taken_up(conn, line, each.claim, each.started)
@@ -168,11 +172,8 @@ class Course:
     def _end(self, ending: _Ending) -> None:
         turns.settle(self.line, ending.turn, ending.outcome, None)
         self._since[ending.turn.task["id"]] = self.copy.now
+        self.just_ended.append(ending.turn.task["id"])
         self.ended, self.last = self.ended + 1, self.copy.now
-
-
-def _task(conn: Connection, job: dict[str, Any]) -> Row:
-    return work.task_at_work(conn, job["task_id"])
 
 
 def _outcome(line: Line, turn: Turn) -> Outcome:

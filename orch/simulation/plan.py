@@ -69,7 +69,9 @@ class Words:
 def read(words: Words, now: datetime) -> Plan:
     """The plan behind the words. Raises BadInput for the first that cannot be used."""
     if len(words.orders) > MOST_ORDERS:
-        raise BadInput(f"{len(words.orders)} controls are too many; {MOST_ORDERS} are tried at most.")
+        raise BadInput(
+            f"{len(words.orders)} controls are too many; {MOST_ORDERS} are tried at most."
+        )
     return Plan(
         repos=tuple(dict.fromkeys(names.repo(name) for name in words.repos)),
         orders=tuple(order(each, now) for each in words.orders),
@@ -154,7 +156,9 @@ def _not_a_pair(each: str, field: str) -> BadInput:
 def _agent(text: str) -> str:
     known = names.agent(text)
     if known not in stages.AGENTS:
-        raise BadInput(f"No agent is called {known}; known: {', '.join(stages.AGENTS)}.", field="slots")
+        raise BadInput(
+            f"No agent is called {known}; known: {', '.join(stages.AGENTS)}.", field="slots"
+        )
     return known
 
 
@@ -170,7 +174,9 @@ def _count(agent: str, text: str) -> int:
 def _stage(text: str) -> str:
     if text not in stages.TRACKS["full"]:
         known = ", ".join(stages.TRACKS["full"])
-        raise BadInput(f"“{names.shown(text)}” is no stage with an agent; known: {known}.", field="duration")
+        raise BadInput(
+            f"“{names.shown(text)}” is no stage with an agent; known: {known}.", field="duration"
+        )
     return text
 
 

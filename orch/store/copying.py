@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, exists, func, insert, literal, or_, select, true
+from sqlalchemy import Connection, and_, func, insert, literal, or_, select, true
 from sqlalchemy.sql.elements import ColumnElement
 
 from orch import stages
@@ -26,7 +26,6 @@ from orch.store.schema import (
     jobs,
     metadata,
     repo_freeze,
-    repos,
     tasks,
     workers,
 )
@@ -114,7 +113,9 @@ def open_part(
     """Read all that is not over, of all repos or of these. In one transaction, of one moment."""
     bound = _bound(names)
     of_tasks = [tasks.c[name] for name in OF_TASK]
-    open_tasks = _rows(conn, (select(*of_tasks).where(h, _in(tasks, names)) for h in _halves()), bound)
+    open_tasks = _rows(
+        conn, (select(*of_tasks).where(h, _in(tasks, names)) for h in _halves()), bound
+    )
     known = {row["id"] for row in open_tasks}
     of_jobs = [jobs.c[name] for name in OF_JOB]
     open_jobs = _rows(conn, [select(*of_jobs).where(OPEN, _in(jobs, names))], bound)
@@ -184,7 +185,9 @@ def recorded_durations(conn: Connection) -> Rows:
         jobs.c.started_at.is_not(None),
         jobs.c.finished_at > jobs.c.started_at,
     )
-    return _rows(conn, [select(*of_job).where(passed).order_by(jobs.c.id.desc()).limit(MOST_RECORDS)], {})
+    return _rows(
+        conn, [select(*of_job).where(passed).order_by(jobs.c.id.desc()).limit(MOST_RECORDS)], {}
+    )
 
 
 @dataclass
@@ -198,6 +201,7 @@ class Copy:
         """Let the database's clock be this one: statements that ask it need no building anew."""
 
         def strftime(_format: str, _now: str, after: str = "0 seconds") -> str:
+            # Every statement of orch asks for the one format; a column's default does as well.
             moment = self.now + timedelta(seconds=float(after.split()[0]))
             return moment.strftime(SQLITE_FORMAT)
 
@@ -257,7 +261,12 @@ def live_jobs(conn: Connection) -> Rows:
 
 
 def unfinished(conn: Connection) -> Rows:
-    """Every task of the copy that is not over, oldest first, and whether it has an open job."""
+    """Every task of the copy that is not over, oldest first."""
     columns = [tasks.c[name] for name in OF_TASK]
-    has_job = exists(select(jobs.c.id).where(jobs.c.task_id == tasks.c.id, OPEN)).label("has_job")
-    return _rows(conn, [select(*columns, has_job).where(_open(tasks)).order_by(tasks.c.id)], {})
+    return _rows(conn, [select(*columns).where(_open(tasks)).order_by(tasks.c.id)], {})
+
+
+def done_at(conn: Connection) -> dict[int, datetime]:
+    """When each task of the copy that is done came to its end."""
+    done = select(tasks.c.id, tasks.c.finished_at).where(tasks.c.stage == stages.DONE)
+    return dict(conn.execute(done).tuples().all())
