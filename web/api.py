@@ -53,7 +53,7 @@ def queue(call: Call[values.Queue]) -> Response:
 
 @ROUTES.add("GET", "/why", "viewer", values.Why)
 def why(call: Call[values.Why]) -> dict[str, Any]:
-    """One task, all that blocks it, who holds the repo, what is ahead, what clears each, its ETA."""
+    """One task: all that blocks it and what clears each, who holds the repo, what is ahead, ETA."""
     ask = estimates.why if call.given.eta else mirror.why
     return ask(call.desk.line, call.given.work_item)
 

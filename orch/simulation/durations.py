@@ -57,7 +57,7 @@ class Basis:
 def lasting(seconds: float) -> str:
     """A length of time in the two units that matter: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     left, said = round(seconds), []
-    if left >= 120:
+    if left >= 600:
         left = round(seconds / 60) * 60
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
