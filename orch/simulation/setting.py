@@ -55,7 +55,7 @@ class Setting:
 
     def close(self) -> None:
         """Let go of the copy."""
-        self.course.copy.store.dispose()
+        self.course.copy.close()
 
 
 def prepare(
