@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from orch import snapshot
+from orch import snapshot, stages
 from orch.line import Line
 from orch.simulation.course import Course, Played
 from orch.simulation.durations import Basis, lasting
@@ -69,7 +69,7 @@ def _answer(setting: Setting, plan: Plan, waits: Mapping[int, str]) -> dict[str,
     tasks = [
         _task(row, first.get(row["id"]), done.get(row["id"]), waits.get(row["id"]))
         for row in setting.part.tables["tasks"]
-        if not wanted or row["repo"] in wanted
+        if row["stage"] not in stages.TERMINAL and (not wanted or row["repo"] in wanted)
     ]
     drained = max((each.ends_at for each in played), default=None)
     return {

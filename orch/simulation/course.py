@@ -152,15 +152,16 @@ class Course:
     def _begin(self, turn: Turn, since: datetime) -> None:
         task, job = turn.task, turn.job
         outcome = _outcome(self.line, turn)
-        if outcome.decision.next == "park":
+        if outcome.decision.event != "succeed":  # no agent is called
             self._ends_in(turn, outcome, 0)
             return
-        basis = self.durations.basis(task["repo"], task["stage"], job["agent"])
+        stage = task["stage"] if task["stage"] not in stages.TERMINAL else job["stage"]
+        basis = self.durations.basis(task["repo"], stage or stages.ENTRY, job["agent"])
         elapsed = max(0.0, (self.copy.now - since).total_seconds())
         seconds = self.durations.turn(basis, task["work_item_id"], elapsed)
         ends_at = self._ends_in(turn, outcome, seconds)
         waited_from = min(since, self._since.get(task["id"], self.begins))
-        shown = (task["id"], task["work_item_id"], task["repo"], task["stage"], job["agent"])
+        shown = (task["id"], task["work_item_id"], task["repo"], basis.stage, job["agent"])
         times = (waited_from, since, ends_at, basis, since < self.begins)
         self.played.append(Played(*shown, job["attempt"], *times))
 
@@ -177,8 +178,16 @@ class Course:
 
 
 def _outcome(line: Line, turn: Turn) -> Outcome:
-    """Every turn passes, but for those that a worker would park before it begins."""
-    task, reason = turn.task, _unworkable(line, turn)
+    """Every turn passes, but for those that a worker would not begin."""
+    task = turn.task
+    if task["stage"] in stages.TERMINAL:
+        # One that runs on ends for nobody; a new one is given up before an agent is called.
+        runs = turn.job.get("status") == "running"
+        over = (
+            Decision("succeed", "nothing") if runs else Decision("cancel", "nothing", "cancelled")
+        )
+        return Outcome(PASSED, over)
+    reason = _unworkable(line, turn)
     if reason:
         failed = AgentResult("spawn_failed", detail=reason)
         return Outcome(failed, Decision("fail", "park", "spawn_failed", reason=reason))

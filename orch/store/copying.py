@@ -116,6 +116,7 @@ def open_part(
     open_tasks = _rows(
         conn, (select(*of_tasks).where(h, _in(tasks, names)) for h in _halves()), bound
     )
+    open_tasks += _rows(conn, [_over_with_a_job(of_tasks, names)], bound)
     known = {row["id"] for row in open_tasks}
     of_jobs = [jobs.c[name] for name in OF_JOB]
     open_jobs = _rows(conn, [select(*of_jobs).where(OPEN, _in(jobs, names))], bound)
@@ -161,6 +162,12 @@ def _last_of_parked(columns: list[Any], names: Iterable[str] | None) -> Any:
     found = select(*columns).join_from(tasks, jobs, jobs.c.id == last)
     parked = and_(tasks.c.paused_at.is_not(None), _open(tasks), _in(tasks, names))
     return found.where(parked, among(jobs.c.status, ENDED))
+
+
+def _over_with_a_job(columns: list[Any], names: Iterable[str] | None) -> Any:
+    """Tasks that are over while an agent still works on them: it keeps its slot and the repo."""
+    found = select(*columns).join_from(jobs, tasks, jobs.c.task_id == tasks.c.id)
+    return found.where(OPEN, among(tasks.c.stage, sorted(stages.TERMINAL)), _in(jobs, names))
 
 
 def _slots(conn: Connection, now: Moment, stale: float) -> dict[str, int]:

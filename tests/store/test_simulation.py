@@ -11,6 +11,7 @@ import pytest
 
 from orch import simulation
 from orch.errors import BadInput, DependencyCycle, IllegalTransition, NotFound, UnknownTask
+from orch.line import Limits
 from orch.repo_settings import RepoSettings
 from orch.simulation import plan as plans
 from orch.store.schema import jobs, metadata
@@ -253,7 +254,7 @@ def test_the_line_is_not_touched(on_both: Rig) -> None:
 
 
 def test_the_same_words_give_the_same_answer_to_the_byte(docs: Rig) -> None:
-    record(docs, "lib", "analysis", *range(60, 3600, 97))
+    record(docs, "lib", "analysis", *range(60, 3600, 397))
     for item in ("LIB-1", "LIB-2"):
         docs.task(item, repo="lib")
 
@@ -266,7 +267,7 @@ def test_the_same_words_give_the_same_answer_to_the_byte(docs: Rig) -> None:
 
 
 def test_a_seed_gives_a_turn_the_same_length_in_every_plan(docs: Rig) -> None:
-    record(docs, "app", "analysis", *range(60, 3600, 97))
+    record(docs, "app", "analysis", *range(60, 3600, 397))
     one, other = (play(docs, *orders, durations=(), seed=11) for orders in ((), ("promote APP-2",)))
     lengths = [
         {row["work_item_id"]: row["seconds"] for row in found["rows"] if row["stage"] == "analysis"}
@@ -344,3 +345,34 @@ def test_an_empty_line_has_nothing_to_play(quick: Rig) -> None:
     found = play(quick)
     assert found["sentence"] == "Nothing is open: there is nothing to play."
     assert (found["rows"], found["tasks"], found["drained_at"]) == ([], [], None)
+
+
+def test_what_was_claimed_and_is_frozen_since_goes_back(docs: Rig) -> None:
+    docs.claimed("APP-1")
+    assert begins(play(docs)) == {"APP-1": 0, "APP-2": 40}
+    found = play(docs, "freeze app --until +1h")
+    assert begins(found) == {"APP-1": 60, "APP-2": 100}
+
+
+def test_a_cancelled_task_keeps_the_repo_until_its_agent_has_stopped(docs: Rig) -> None:
+    docs.started("APP-1")
+    docs.order("cancel", "APP-1")
+    found = play(docs)
+    assert begins(found) == {"APP-2": 0.25}
+    docs.store.write(lambda conn: conn.execute(jobs.update().values(stop_requested=None)))
+    assert schedule(play(docs))[:2] == [("APP-1", "analysis", 0, 10), ("APP-2", "analysis", 10, 20)]
+
+
+def test_rows_nobody_can_work_with_are_parked_as_a_worker_would(docs: Rig) -> None:
+    docs.move("APP-1", "mystery")
+    docs.task("LIB-1", repo="lib", track="gone")
+    docs.task("WEB-1", repo="web", turns=7)
+    docs.limits = Limits(task_max_turns=5)
+    found = play(docs)
+    why = {each["work_item_id"]: each["detail"] for each in found["never"]}
+    assert why == {
+        "APP-1": "parked: “mystery” is not a stage",
+        "LIB-1": "parked: it is on the track gone, which nobody declares",
+        "WEB-1": "parked: the task's turns are spent: 7 of 5",
+    }
+    assert begins(found)["APP-2"] == 0
