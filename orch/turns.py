@@ -67,10 +67,11 @@ def begin(line: Line, claim: Claim, worker: str) -> Turn | None:
 
 def _begin(conn: Connection, line: Line, gate: Gate, claim: Claim, worker: str) -> Turn | None:
     started = claims.start(conn, gate, claim, line.now(), worker=worker, lease=line.limits.lease)
-    return None if started is None else _taken_up(conn, line, claim, started)
+    return None if started is None else taken_up(conn, line, claim, started)
 
 
-def _taken_up(conn: Connection, line: Line, claim: Claim, started: Row) -> Turn:
+def taken_up(conn: Connection, line: Line, claim: Claim, started: Row) -> Turn:
+    """The turn that begins with a claim that has just been started."""
     job, task = dict(started), claims.task_of(started)
     if job["stage"] is None:  # written by hand: its task may stand before its first stage
         work.enter(conn, line.now(), job["task_id"])
@@ -173,7 +174,7 @@ def _settle_and_follow(conn: Connection, line: Line, gate: Gate, end: _End) -> S
     following = None
     for each in look.claimed:
         if each.started is not None:
-            following = _taken_up(conn, line, each.claim, each.started)
+            following = taken_up(conn, line, each.claim, each.started)
     # A job newly noted for this agent wants a dispatcher only if none was noted before: while
     # some are, every slot of the agent is taken, or somebody has been told already.
     waited = len(locked) > 1

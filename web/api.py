@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from flask import Response, request
 from orch import (
     agents,
     controls,
+    estimates,
     events,
     health,
     listing,
@@ -17,15 +19,21 @@ from orch import (
     names,
     preview,
     reports,
+    simulation,
     snapshot,
     story,
 )
 from orch.controls import NewTask, Order
+from orch.simulation import plan as plans
 from web import documents, following, metrics, values
 from web.given import Given
+from web.problems import TooManySimulations
 from web.routes import Call, Routes, as_json
 
 ROUTES: Final = Routes()
+SIMULATED_TASKS: Final = 1_000
+"""A longer line is simulated by the command line, or a few repos of it."""
+_SIMULATING: Final = threading.Lock()
 SNAPSHOT_SECONDS: Final = 5.0
 """How old a snapshot may be that is answered with 304, where only time has changed something."""
 
@@ -44,10 +52,28 @@ def queue(call: Call[values.Queue]) -> Response:
     return as_json(snapshot.snapshot(line, wanted), headers=headers)
 
 
-@ROUTES.add("GET", "/why", "viewer", values.OfTask)
-def why(call: Call[values.OfTask]) -> dict[str, Any]:
-    """One task, all that blocks it, who holds the repo, what is ahead, and what clears each."""
-    return mirror.why(call.desk.line, call.given.work_item)
+@ROUTES.add("GET", "/why", "viewer", values.Why)
+def why(call: Call[values.Why]) -> dict[str, Any]:
+    """One task: all that blocks it and what clears each, who holds the repo, what is ahead, ETA."""
+    ask = estimates.why if call.given.eta else mirror.why
+    return ask(call.desk.line, call.given.work_item)
+
+
+@ROUTES.add("GET", "/simulate", "viewer", values.Simulate)
+def simulate(call: Call[values.Simulate]) -> dict[str, Any]:
+    """The line played forward on a copy: who would start when, and what never ends by itself."""
+    asked = call.given
+    words = plans.Words(
+        asked.repo, asked.control, asked.slots, asked.switch, asked.duration, asked.seed
+    )
+    plan = plans.read(words, call.desk.clock())
+    # It keeps a core busy for seconds: one at a time leaves the others to those who steer.
+    if not _SIMULATING.acquire(blocking=False):
+        raise TooManySimulations
+    try:
+        return simulation.run(call.desk.line, plan, most=SIMULATED_TASKS)
+    finally:
+        _SIMULATING.release()
 
 
 @ROUTES.add("GET", "/report", "viewer", values.Report)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orch
 from orch import errors
-from web.problems import OF_HTTP, TooManyStreams, status_of
+from web.problems import OF_HTTP, TooManySimulations, TooManyStreams, status_of
 from web.routes import Route
 
 PROBLEM: Final[dict[str, Any]] = {
@@ -126,7 +126,7 @@ def codes() -> dict[str, tuple[int, str, str]]:
     """Every code a problem may carry: status, meaning, what to do."""
     known = [each for each in vars(errors).values() if isinstance(each, type)]
     found = {code: (status, "", fix) for status, (code, fix) in OF_HTTP.items()}
-    for each in [*known, TooManyStreams]:
+    for each in [*known, TooManyStreams, TooManySimulations]:
         if issubclass(each, errors.OrchError):
             meaning = (each.__doc__ or "").splitlines()[0]
             found[each.code] = (status_of(each()), meaning, each.fix)

@@ -37,6 +37,13 @@ class TooManyStreams(OrchError):
     fix: ClassVar[str] = "Close one, or ask again in a moment without following."
 
 
+class TooManySimulations(OrchError):
+    """This server is playing another line forward at the moment."""
+
+    code: ClassVar[str] = "too_many_simulations"
+    fix: ClassVar[str] = "Ask again in a few seconds."
+
+
 STATUS: Final[dict[type[OrchError], int]] = {
     BadInput: 400,
     Unauthorised: 401,
@@ -45,6 +52,7 @@ STATUS: Final[dict[type[OrchError], int]] = {
     IllegalTransition: 409,
     LostRace: 409,
     TooManyStreams: 429,
+    TooManySimulations: 429,
     BrokerUnavailable: 503,
     StoreUnavailable: 503,
     SchemaMismatch: 503,

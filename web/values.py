@@ -138,6 +138,36 @@ class OfTask(Given):
     work_item: WorkItem
 
 
+class Why(OfTask):
+    """One task, and how much is asked about it."""
+
+    eta: Annotated[
+        bool, Field(description="Estimate when it starts and is done, by a simulation.")
+    ] = True
+
+
+def _said(description: str) -> Any:
+    """Words that `orch.simulation.plan` reads, each given as often as wanted."""
+    return Field(max_length=100, description=f"{description}; repeatable.")
+
+
+Said = Annotated[str, Field(max_length=1000)]
+
+
+class Simulate(Given):
+    """What is to be tried."""
+
+    many: ClassVar[frozenset[str]] = frozenset({"repo", "control", "slots", "switch", "duration"})
+    repo: Annotated[tuple[Repo, ...], _said("Only these repos are shown")] = ()
+    control: Annotated[tuple[Said, ...], _said("A control to try first: pause ORCH-1")] = ()
+    slots: Annotated[tuple[Said, ...], _said("Slots of an agent: developer=3")] = ()
+    switch: Annotated[tuple[Said, ...], _said("A switch of the gate: yield=off")] = ()
+    duration: Annotated[tuple[Said, ...], _said("How long a stage takes: development=20m")] = ()
+    seed: Annotated[
+        Id | None, Field(description="Draw durations by this number; without one, medians.")
+    ] = None
+
+
 class TaskControl(OfTask):
     """A control of one task."""
 

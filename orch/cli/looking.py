@@ -9,8 +9,8 @@ from typing import Any, Final, get_args
 
 import click
 
+from orch import estimates, job_log, listing, mirror, names, snapshot, stages
 from orch import events as ledger_pages
-from orch import job_log, listing, mirror, names, snapshot, stages
 from orch.cli import output
 from orch.cli.session import Session, pass_session
 from orch.errors import NotFound
@@ -83,7 +83,7 @@ def _redraw(line: Line, wanted: snapshot.Wanted) -> None:
 @pass_session
 def why(session: Session, work_item: str) -> None:
     """Say why task ID does or does not run, everything that holds it, and what clears each."""
-    found = mirror.why(session.line, names.work_item(work_item))
+    found = estimates.why(session.line, names.work_item(work_item))
     if session.wants_json:
         output.json_line(found)
         return

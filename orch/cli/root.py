@@ -46,6 +46,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Look": {
         "queue": ("looking", "Who holds each repo, who waits, and why."),
         "why": ("looking", "Everything that holds one task, and what clears it."),
+        "simulate": ("simulating", "Play the line forward: who would start when, what if."),
         "show": ("telling", "The story of one task: stages, attempts, checks, cost, waits."),
         "tasks": ("looking", "List tasks."),
         "logs": ("looking", "What an agent printed."),

@@ -164,6 +164,9 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
     title = f" “{task['title']}”" if task["title"] else ""
     created = ago(task["created_at"], now)
     parts.append(shown(f"{task['repo']}, {task['stage']}, {created} old{title}", "dim"))
+    if found.get("eta"):
+        rests = f" It rests on: {found['eta']['basis']}." if found["eta"]["basis"] else ""
+        parts.append(Text.assemble(shown(found["eta"]["sentence"]), shown(rests, "dim")))
     if found["blockers"]:
         parts += [Text(), _blockers(found["blockers"], now)]
     if found["hold"] == "suspended":

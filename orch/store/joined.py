@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, Dialect, Text, bindparam, func, select, type_coerce
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql import visitors
-from sqlalchemy.sql.elements import BindParameter
 
 PLACE: Final = re.compile(r"%\((\w+)\)s")
-"""Where the driver puts a parameter."""
+"""Where the driver of PostgreSQL puts a parameter."""
+_SQLITE: Final = sqlite.dialect(paramstyle="qmark")
 
 Rows = Mapping[str, Any]
 """What the parts before returned, by their names: things to select from."""
@@ -65,23 +66,33 @@ class Joined:
         return self._text
 
     @cached_property
-    def _steps(self) -> list[tuple[str, Any, frozenset[str], bool]]:
+    def _steps(self) -> list[tuple[str, _Text, list[str]]]:
         known: dict[str, Any] = {}
         steps = []
         for name, part in (*self._parts.items(), ("", self._answer)):
             statement = part(known)
             columns = list(statement.exported_columns)
-            steps.append((name, statement, _parameters(statement), bool(columns)))
+            names = [column.name for column in columns]
+            steps.append((name, _Text(statement, _SQLITE), names))
             known[name] = _given(name, columns) if columns else None
         return steps
 
     def _one_by_one(self, conn: Connection, bound: dict[str, Any]) -> CursorResult[Any]:
-        *steps, (_, answer, wanted, _) = self._steps
-        for name, statement, parameters, returns in steps:
-            result = conn.execute(statement, {key: bound[key] for key in parameters})
-            if returns:
-                bound[_of(name)] = json.dumps([dict(row) for row in result.mappings()])
-        return conn.execute(answer, {key: bound[key] for key in wanted})
+        *steps, (_, answer, _) = self._steps
+        if not conn.in_transaction():
+            conn.begin()  # the driver by itself would write for good, also where it is taken back
+        driver = conn.connection.cursor()
+        for name, text, columns in steps:
+            try:
+                driver.execute(*text(bound))
+            except sqlite3.Error:
+                conn.exec_driver_sql(*text(bound))  # fails as well, in words that the store knows
+                raise
+            if columns:
+                rows = [dict(zip(columns, row, strict=True)) for row in driver.fetchall()]
+                bound[_of(name)] = json.dumps(rows)
+        driver.close()
+        return conn.exec_driver_sql(*answer(bound))
 
 
 class _Text:
@@ -104,14 +115,20 @@ class _Text:
             if not compiled.binds[name].required
         }
         self._asked = frozenset(compiled.params) - set(self._fixed)
+        self._places = compiled.positiontup
+        if self._places is not None:  # a parameter costs nothing there
+            self._sql = str(compiled)
+            return
         written = {name: _literal(value) for name, value in self._fixed.items()}
         self._fixed = {name: value for name, value in self._fixed.items() if not written[name]}
         self._sql = PLACE.sub(lambda place: written.get(place[1]) or place[0], str(compiled))
 
-    def __call__(self, bound: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The text, and its parameters."""
-        asked = {name: self._sent(name, bound[name]) for name in self._asked}
-        return self._sql, self._fixed | asked
+    def __call__(self, bound: Mapping[str, Any]) -> tuple[str, Any]:
+        """The text, and its parameters: by name, or where the driver counts them by place."""
+        sent = self._fixed | {name: self._sent(name, bound[name]) for name in self._asked}
+        if self._places is None:
+            return self._sql, sent
+        return self._sql, tuple(sent[name] for name in self._places)
 
     def _sent(self, name: str, value: Any) -> Any:
         process = self._as_sent.get(name)
@@ -143,12 +160,3 @@ def _given(name: str, columns: Sequence[Any]) -> Any:
     ]
     named = zip(columns, values, strict=True)
     return select(*(value.label(column.name) for column, value in named)).subquery(name)
-
-
-def _parameters(statement: Any) -> frozenset[str]:
-    """The names under which a statement wants values."""
-    return frozenset(
-        each.key
-        for each in visitors.iterate(statement)
-        if isinstance(each, BindParameter) and each.required
-    )
