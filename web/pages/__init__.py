@@ -16,7 +16,9 @@ from web.pages import (
     log,
     overview,
     repo,
+    report,
     settings,
+    simulate,
     task,
 )
 from web.routes import Desk
@@ -30,6 +32,8 @@ FILES: Final[tuple[ModuleType, ...]] = (
     repo,
     fleet,
     ledger,
+    report,
+    simulate,
     settings,
 )
 """The files whose pages there are; importing one declares them."""
