@@ -86,7 +86,7 @@ def of_task(line: Line, changes: Changes, work_item_id: str, job_id: int | None 
             f"The commits of {work_item_id} are not on this machine: {error.message}",
             suggested_fix="Look at the forge, or on the machine of the worker that made them.",
         ) from error
-    every = change.text.split("\n")
+    every = change.text.rstrip("\n").split("\n")
     shown = tuple(marked(every[:LINES]))
     return Shown(*span, change, shown, change.truncated or len(every) > LINES)
 

@@ -137,7 +137,7 @@ def test_settings_are_for_admins_and_hide_what_is_secret(web: Web) -> None:
     found = page(web, "/ui/settings", "admin")
     assert "database_url *** " in found.text
     assert "canary" not in found.text
-    assert "lease_seconds 60.0 default" in found.text
+    assert "lease_seconds 60 default" in found.text
 
 
 @pytest.mark.parametrize("address", ["tasks/APP-1", "repos/app", "agents", "ledger", "settings"])

@@ -38,7 +38,7 @@ class Landed:
 @PAGES.add("GET", "/ui/repos/<path:repo>", "viewer", OfRepo)
 def repo(call: Call[OfRepo]) -> Response:
     """Everything about one repo."""
-    return frame.live(call, "repo.html", lambda: _facts(call))
+    return frame.live(call, "one_repo.html", lambda: _facts(call))
 
 
 def _facts(call: Call[OfRepo]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ LIVE: Final = ("claimed", "running")
 @PAGES.add("GET", "/ui/tasks/<work_item>", "viewer", values.OfTask)
 def task(call: Call[values.OfTask]) -> Response:
     """Everything about one task."""
-    return frame.live(call, "task.html", lambda: _facts(call))
+    return frame.live(call, "one_task.html", lambda: _facts(call))
 
 
 class OfChange(values.OfTask):

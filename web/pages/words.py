@@ -175,7 +175,9 @@ def plain(text: str | None) -> str:
 
 def told_data(data: Mapping[str, Any]) -> str:
     """What an event carries, in a few words."""
-    said = ", ".join(f"{name}: {value}" for name, value in data.items() if value not in (None, ""))
+    said = ", ".join(
+        f"{name}: {value}" for name, value in data.items() if value not in (None, "", False)
+    )
     said = visible(said)
     return said if len(said) <= DATA_SHOWN else f"{said[:DATA_SHOWN]}…"
 
