@@ -119,7 +119,8 @@ def flows(conn: Connection, ends: Sequence[datetime]) -> list[dict[str, int]]:
     """Between each two of these moments: how many jobs came to wait less those that no longer do
     (`grown`), and how many tasks landed. The moments go upwards."""
     first = _first_event_since(conn, ends[0])
-    hour = case(*((events.c.at < end, number) for number, end in enumerate(ends[1:])), else_=-1)
+    inner = enumerate(ends[1:-1])
+    hour = case(*((events.c.at < end, number) for number, end in inner), else_=len(ends) - 2)
     left = or_(events.c.kind == "job.claimed", and_(*_cancelled_while_waiting()))
     statement = (
         select(

@@ -22,21 +22,21 @@ from web import create_app
 from web.streams import Streams
 
 
-class _Kept(BytecodeCache):
-    """Compiled templates, for every app of this process."""
+class _Compiled(BytecodeCache):
+    """Templates compiled by one test, for all those after it."""
 
     def __init__(self) -> None:
-        self._known: dict[str, bytes] = {}
+        self.kept: dict[str, bytes] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._known:
-            bucket.bytecode_from_string(self._known[bucket.key])
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self._known[bucket.key] = bucket.bytecode_to_string()
+        self.kept[bucket.key] = bucket.bytecode_to_string()
 
 
-KEPT = _Kept()
+COMPILED = _Compiled()
 
 
 class Web:
@@ -57,7 +57,7 @@ class Web:
     def app(self) -> Flask:
         more = {"streams": self.streams, "changes": self.changes}
         app = create_app(self.line, self.settings, clock=self.rig.clock, **more)
-        app.jinja_env.bytecode_cache = KEPT  # compiling takes longer than rendering
+        app.jinja_env.bytecode_cache = COMPILED
         return app
 
     @property

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html.parser import HTMLParser
+
+from flask.testing import FlaskClient
+
+from tests.web.conftest import Web
 
 EMPTY = frozenset({"input", "img", "br", "meta", "link", "rect", "option"})
 """Elements that these pages write without an end."""
+
+
+def client_of(web: Web) -> FlaskClient:
+    """Somebody on this machine, of one app for the whole test: to load the templates takes time."""
+    return _client_of(web)
+
+
+@lru_cache(maxsize=1)
+def _client_of(web: Web) -> FlaskClient:
+    return web.client
 
 
 @dataclass
