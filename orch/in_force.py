@@ -75,7 +75,7 @@ def _text(shown: Any, value: Any) -> str:
     """A value as a person would write it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return f"{value:.12g}"
     if isinstance(value, tuple):
         return ", ".join(map(str, value))

@@ -59,7 +59,7 @@ def test_a_waiting_row_says_why_since_when_and_what_clears_it(web_on_both: Web) 
     holder, row = found["APP-1"], found["APP-2"]
     assert "developer is at work on it" in holder.text
     assert "APP-1 holds the repo at development" in row.text
-    assert row.one("p").one("a")["href"] == "/ui/task/APP-1"
+    assert row.one("p").one("a")["href"] == "/ui/tasks/APP-1"
     assert row.one("time")["datetime"] == "2026-03-01T12:00:00Z"
     assert row.one("button")["value"] == "pause APP-1"
 
