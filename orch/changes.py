@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from orch.errors import BadInput, GitMissing, NotFound
+from orch.errors import BadInput, GitError, GitMissing, NotFound
 from orch.line import Line
 from orch.mirror import unknown
 from orch.names import sha
@@ -85,6 +85,10 @@ def of_task(line: Line, changes: Changes, work_item_id: str, job_id: int | None 
         raise NotFound(
             f"The commits of {work_item_id} are not on this machine: {error.message}",
             suggested_fix="Look at the forge, or on the machine of the worker that made them.",
+        ) from error
+    except GitError as error:
+        raise NotFound(
+            f"The change of {work_item_id} cannot be read now: {error.message}"
         ) from error
     every = change.text.rstrip("\n").split("\n")
     shown = tuple(marked(every[:LINES]))

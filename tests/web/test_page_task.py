@@ -189,6 +189,15 @@ def test_the_change_of_one_attempt_can_be_asked_for(web: Web) -> None:
     assert "2 added" in get(person(web, "viewer"), f"/ui/tasks/APP-1/diff?job={job}").text
 
 
+def test_the_story_and_the_log_are_one_click_away_as_they_are(web: Web) -> None:
+    web.rig.task("APP-1")
+    client = person(web, "viewer")
+    assert "/ui/tasks/APP-1/json" in page(web).links()
+    assert client.get("/ui/tasks/APP-1/json").get_json()["task"]["work_item_id"] == "APP-1"
+    log = client.get("/ui/jobs/1/log/raw")
+    assert (log.status_code, log.content_type) == (200, "text/plain; charset=utf-8")
+
+
 # --- the prompt
 
 

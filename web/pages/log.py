@@ -18,7 +18,7 @@ from pydantic import Field
 from orch import job_log, jobs
 from orch.errors import NotFound
 from orch.job_log import JobLog
-from web import values
+from web import following, values
 from web.following import HELLO, PING
 from web.given import Given
 from web.pages import frame
@@ -27,7 +27,7 @@ from web.routes import Call, Desk, as_json
 
 LINES: Final = 500
 """Lines that the page begins with."""
-FIRST_BYTES: Final = 256 * 1024
+FIRST_BYTES: Final = 64 * 1024
 MARK: Final = r"^[0-9a-f]{0,8}:[0-9]{1,18}$"
 START: Final = ":0"
 
@@ -69,6 +69,12 @@ def _facts(call: Call[OfJob]) -> dict[str, Any]:
         "away": away,
         "next": job_log.next_job(desk.line, job_id),
     }
+
+
+@PAGES.add("GET", "/ui/jobs/<job_id>/log/raw", "viewer", OfJob)
+def raw(call: Call[OfJob]) -> Response:
+    """The whole log as it was written, as a text."""
+    return following.log(call.desk, values.JobLog(job_id=call.given.job_id), request)
 
 
 @PAGES.add("GET", "/ui/jobs/<job_id>/log/part", "viewer", OfLog)

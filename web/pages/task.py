@@ -33,6 +33,12 @@ def task(call: Call[values.OfTask]) -> Response:
     return frame.live(call, "one_task.html", lambda: _facts(call))
 
 
+@PAGES.add("GET", "/ui/tasks/<work_item>/json", "viewer", values.OfTask)
+def raw(call: Call[values.OfTask]) -> dict[str, Any]:
+    """The same for a program: what `GET /tasks/<work_item>/story` answers."""
+    return story.story(call.desk.line, call.given.work_item)
+
+
 class OfChange(values.OfTask):
     """Whose change: the task's newest, or that of one of its attempts."""
 
