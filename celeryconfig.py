@@ -90,9 +90,12 @@ beat_schedule = {
     "dispatch": _every("orch.dispatch", _settings.tick_seconds, "beat"),
     "sweep": _every("orch.sweep", _settings.sweep_seconds),
     "waits": _every("orch.waits", _settings.waits_seconds),
-    # These two only set off a process of its own: a control task must be over in a moment.
+    "tally": _every("orch.tally", 10),
+    # These only set off a process of its own: a control task must be over in a moment.
     "upkeep": _every("orch.upkeep", 600),  # an hourly round; see `orch.tasks`
     "monitor": _every("orch.monitor", _settings.monitor_seconds),
 }
+if _settings.otel_endpoint:
+    beat_schedule["traces"] = _every("orch.traces", 30)
 timezone = "UTC"
 enable_utc = True

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from orch import clock, dispatcher
+import orch
+from orch import clock, dispatcher, notice_settings
 from orch.agent_settings import AgentSettings
 from orch.changes import Changes
+from orch.channels import Channel
 from orch.config import Settings, agent_base_environment, load_settings
+from orch.counts import counted
+from orch.errors import ConfigError
 from orch.line import Limits, Line
 from orch.monitor import Rounds, Watched
+from orch.notices import Subscription
 from orch.ports import (
     AgentCommand,
     AgentRunner,
@@ -32,6 +37,7 @@ from orch.serial_gate import Gate, Layers
 from orch.store import revisions
 from orch.store.moments import DATABASE_TIME
 from orch.store.session import Store
+from orch.traces import Collector
 from orch.upkeep import Keeper
 from orch.worker import Bench
 from orch.workshop import Plan, Workshop
@@ -93,6 +99,8 @@ def build_limits(settings: Settings) -> Limits:
         max_reworks=settings.max_reworks,
         task_budget_usd=settings.task_budget_usd,
         task_max_turns=settings.task_max_turns,
+        head_watch=settings.head_watch_seconds,
+        head_watch_park=settings.head_watch_park,
     )
 
 
@@ -101,13 +109,14 @@ def build_bench(
     name: str,
     stopping: Callable[[], bool] = lambda: False,
     closing: Callable[[], bool] = lambda: False,
+    turned: Callable[[], None] = lambda: None,
 ) -> Bench:
     """What a worker of this name works with."""
     root = Path(settings.data_dir).resolve()
     runner = _runner(settings)
     commands = {agent: _command(agent, known) for agent, known in settings.agents.items()}
     shop = build_workshop(settings, runner) if settings.repos else None
-    return Bench(name, runner, commands, root, shop, stopping, closing)
+    return Bench(name, runner, commands, root, shop, stopping, closing, turned)
 
 
 def _runner(settings: Settings) -> AgentRunner:
@@ -170,6 +179,51 @@ def build_rounds(settings: Settings, leaving: Callable[[], bool] = lambda: False
     return Rounds(rooms, _commands(_runner(settings)), watched, root, leaving)
 
 
+def build_collector(settings: Settings) -> Collector:
+    """Where spans are sent. Raises ConfigError when nobody said where, or with what."""
+    if not settings.otel_endpoint:
+        raise ConfigError(
+            "No collector of traces is configured.",
+            suggested_fix="Set ORCH_OTEL_ENDPOINT to its OTLP/HTTP address, http://host:4318.",
+        )
+    try:
+        # Here, because nobody else is to load OpenTelemetry.
+        from orch.adapters.otlp import OtlpCollector
+    except ImportError as error:
+        raise ConfigError(
+            "Traces need OpenTelemetry, which is not installed.",
+            suggested_fix="Install it beside orch: `pip install 'orch[traces]'`.",
+        ) from error
+    return OtlpCollector(settings.otel_endpoint, orch.__version__)
+
+
+def build_channels(settings: Settings) -> list[Channel]:
+    """The channels that are configured."""
+    # Here, because most processes send nothing.
+    from orch.adapters.notice_mail import MailChannel
+    from orch.adapters.notice_webhook import WebhookChannel
+
+    found: list[Channel] = []
+    url, smtp = (
+        each.get_secret_value() for each in (settings.notify_webhook_url, settings.notify_smtp_url)
+    )
+    if url:
+        keys = notice_settings.keys(settings.notify_webhook_secret.get_secret_value())
+        found.append(WebhookChannel(url, keys))
+    if smtp:
+        server = notice_settings.mail_server(smtp)
+        found.append(MailChannel(server, settings.notify_mail_from, settings.notify_mail_to))
+    return found
+
+
+def build_subscription(settings: Settings) -> Subscription:
+    """What is told, and through which channels."""
+    urls = {"webhook": settings.notify_webhook_url, "mail": settings.notify_smtp_url}
+    names = tuple(name for name, url in urls.items() if url.get_secret_value())
+    kinds = frozenset(settings.notify_kinds or notice_settings.KINDS)
+    return Subscription(names, kinds, settings.web_url)
+
+
 class _Rooms(Workspaces, Upkeep, Protocol):
     """What keeps workspaces, and their disk."""
 
@@ -192,7 +246,8 @@ def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]
     ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
     access = Access(env=ssh, path=environment.get("PATH", os.defpath))
     git, root = GitCommand(access), Path(settings.data_dir).resolve()
-    return GitWorkspaces(git, root, patience), PlainForge(git, root, patience)
+    forge: Forge = PlainForge(git, root, patience)
+    return GitWorkspaces(git, root, patience), counted(forge, "forge")
 
 
 def _commands(runner: AgentRunner) -> RepoCommands:
@@ -224,7 +279,8 @@ def _command(agent: str, known: AgentSettings) -> AgentCommand:
 
 def _secrets(settings: Settings) -> list[str]:
     """What no log may show: passwords, addresses that hold one, and the agents' own keys."""
-    urls = [secret.get_secret_value() for secret in (settings.database_url, settings.broker_url)]
+    known = (settings.database_url, settings.broker_url, settings.notify_smtp_url)
+    urls = [secret.get_secret_value() for secret in known]
     passwords = [urlsplit(url).password for url in urls]
     keys = [
         value
@@ -232,6 +288,8 @@ def _secrets(settings: Settings) -> list[str]:
         for name, value in known.env.items()
         if name.upper().endswith(("KEY", "TOKEN", "SECRET", "PASSWORD"))
     ]
+    keys += settings.notify_webhook_secret.get_secret_value().replace(",", " ").split()
+    keys += filter(None, [settings.notify_webhook_url.get_secret_value()])
     return [url for url in urls if "@" in url] + [word for word in passwords if word] + keys
 
 

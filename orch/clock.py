@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -18,3 +19,9 @@ def utc_now() -> datetime:
 def new_id() -> str:
     """An id nobody else has: 128 random bits in hexadecimal."""
     return secrets.token_hex(16)
+
+
+def stopwatch() -> Callable[[], float]:
+    """What tells the seconds since now, by a clock that never goes backwards."""
+    began = time.perf_counter()
+    return lambda: time.perf_counter() - began

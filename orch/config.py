@@ -7,6 +7,7 @@ from files only and are never shown.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,13 +28,28 @@ from pydantic import (
 from orch import names, stages, toml_lines
 from orch.agent_settings import AgentSettings
 from orch.errors import BadInput, ConfigError
+from orch.notice_settings import (
+    Kinds,
+    Mailbox,
+    SmtpUrl,
+    WebhookSecret,
+    WebhookUrl,
+    WebUrl,
+    require_whole,
+)
 from orch.repo_settings import RepoSettings, Seconds, WebPattern
 from orch.stages import AGENTS
 
 PREFIX: Final = "ORCH_"
+OTEL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""What every program that sends spans goes by; read where nobody told orch itself."""
+OTLP_HTTP: Final = r"^(https?://[^\s@]+)?$"
+"""No password: one goes into OTEL_EXPORTER_OTLP_HEADERS."""
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
-SECRETS: Final = frozenset({"database_url", "broker_url"})
+SECRETS: Final = frozenset(
+    {"database_url", "broker_url", "notify_webhook_url", "notify_webhook_secret", "notify_smtp_url"}
+)
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
 BROKER_NOTE: Final = "broker.url"
@@ -107,6 +123,35 @@ class Settings(BaseModel):
     monitor_seconds: Seconds = Field(
         300, description="How often a repo's health command is run on its default branch."
     )
+    metrics_repos: int = Field(
+        50, ge=0, le=1000, description="Repos with series of their own in /metrics: the busiest."
+    )
+    otel_endpoint: str = Field(
+        "",
+        pattern=OTLP_HTTP,
+        description="OTLP/HTTP collector that gets a trace per task; empty sends none.",
+    )
+    head_watch_seconds: float = Field(
+        4 * 3600,
+        ge=0,
+        le=30 * 24 * 3600,
+        description="Blocking longer, a head is told of; 0: never.",
+    )
+    head_watch_park: bool = Field(False, description="On: such a head is parked, unless at work.")
+    web_url: WebUrl = Field("", description="Public address of the web app; empty: no links.")
+    notify_webhook_url: WebhookUrl = Field(
+        SecretStr(""), description="Where notices are posted, signed; empty: nowhere."
+    )
+    notify_webhook_secret: WebhookSecret = Field(
+        SecretStr(""),
+        description="whsec_ and base64; a second one after a space while it is changed.",
+    )
+    notify_smtp_url: SmtpUrl = Field(
+        SecretStr(""), description="smtps:// or smtp+starttls://user:password@host; empty: no mail."
+    )
+    notify_mail_from: Mailbox = Field("", description="From whom notices by mail come.")
+    notify_mail_to: tuple[Mailbox, ...] = Field((), description="Comma-separated receivers.")
+    notify_kinds: Kinds = Field((), description="Comma-separated kinds of notices; empty is all.")
     work_item_url: WebPattern = Field(
         "", description="Page of a work item in its tracker, with {work_item} in it; empty is none."
     )
@@ -122,7 +167,9 @@ class Settings(BaseModel):
 
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    @field_validator("serial_gate_repos", "web_names", mode="before")
+    @field_validator(
+        "serial_gate_repos", "web_names", "notify_mail_to", "notify_kinds", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -154,6 +201,13 @@ class Settings(BaseModel):
     def _beats_within_the_lease(self) -> Self:
         if self.heartbeat_seconds >= self.lease_seconds:
             raise ValueError("heartbeat_seconds must be shorter than lease_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_channels(self) -> Self:
+        hidden = (self.notify_webhook_url, self.notify_webhook_secret, self.notify_smtp_url)
+        url, secret, smtp = (each.get_secret_value() for each in hidden)
+        require_whole(url, secret, smtp, self.notify_mail_from, self.notify_mail_to)
         return self
 
     def place(self, *parts: str) -> str:
@@ -192,6 +246,11 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
             if name.startswith(PREFIX) and key in Settings.model_fields and key not in TABLES:
                 values[key] = text
                 places[key] = f"{source}, {name}"
+    # Meant for every program here, so that what is no address for orch is no reason to stop.
+    usual = environ.get(OTEL_ENDPOINT, "")
+    if "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
+        values["otel_endpoint"] = usual
+        places["otel_endpoint"] = f"environment, {OTEL_ENDPOINT}"
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -262,7 +321,9 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
     for name, number in toml_lines.lines(text).items():
         places[name] = f"{path.name}, line {number}"
     secrets = sorted(
-        name for name in SECRETS & set(values) if "@" in str(values[name]).partition("//")[2]
+        name
+        for name in SECRETS & set(values)
+        if "@" in str(values[name]).partition("//")[2] or name.endswith("_secret")
     )
     if secrets:
         raise ConfigError(

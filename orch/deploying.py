@@ -145,7 +145,13 @@ def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> bool:
     told = {"task_id": task["id"], "job_id": place.turn.job["id"], "repo": task["repo"]}
     # The run that let it land is not in the report of a job whose worker dies now.
     tested = [asdict(run) | {"tail": ""} for run in seen.runs if run.name == "test"]
-    ledger.record(conn, place.line.now(), "task.landed", **told, data=shas | {"test": tested[-1]})
+    ledger.record(
+        conn,
+        place.line.now(),
+        "task.landed",
+        **told,
+        data=shas | {"test": tested[-1], "seconds": proof.seconds},
+    )
     return True
 
 

@@ -25,7 +25,7 @@ from orch.store.session import Connection, lock_free_repos
 
 log = structlog.get_logger(__name__)
 
-BATCH = 1000
+BATCH = 2000
 """Most repos looked at in one transaction: a control never waits longer than one such look."""
 
 

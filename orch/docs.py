@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from orch import config, jobs, serial_gate, stages
+from orch import alerts, config, dashboard, jobs, metrics, serial_gate, stages
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 NOTE: Final = "<!-- Written by `make docs` from the code. Change the code instead. -->"
@@ -228,11 +229,65 @@ def _svg(width: int, height: int, title: str, shapes: list[str]) -> str:
     )
 
 
+def metrics_page() -> str:
+    """docs/metrics.md: every metric, and what to do about each alert."""
+    lines = ["# Metrics", NOTE, "", *_OF_METRICS, ""]
+    for title, group in metrics.GROUPS.items():
+        lines += [f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+        for each in group:
+            labels = ", ".join(f"`{label}`" for label in each.labels) or "–"
+            lines.append(f"| `{each.name}` | {each.kind} | {labels} | {each.says} |")
+        lines.append("")
+    lines += ["## Alerts", "", *_OF_ALERTS, "", "| alert | says | do |", "|---|---|---|"]
+    for alert in alerts.ALERTS:
+        cells = [_plain(alert.summary), _plain(alert.action)]
+        lines.append(f"| `{alert.name}` ({alert.severity}) | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+_OF_METRICS: Final = (
+    "`GET /metrics` answers in Prometheus' words, to a token of the role viewer. It reads anew at",
+    "most every five seconds, however many ask, and never for more than a twentieth of its time;",
+    "by index, so that it costs what waits and not what has ended.",
+    "",
+    "- **Counters are sums over all processes**, kept in the store: any web process answers",
+    "  the same and none is lost with a process. What is counted *from the ledger* is read from it",
+    "  every ten seconds, once it is ten seconds old; after an upgrade the whole past is caught up",
+    "  with. What a process counts itself it writes down with the next beat, or after a turn.",
+    "- **Series are bounded.** Labels have few values each. Repos have series of their own for the",
+    "  `ORCH_METRICS_REPOS` busiest (50), all others together are `other`: sums, and of ages the",
+    "  largest (of heads: the largest of the 1,000 busiest).",
+    "- **Time waited by reason** is shown for the 1,000 oldest jobs that wait.",
+    "",
+    "[dashboard.json](observability/dashboard.json) is a Grafana dashboard to import,",
+    "[alerts.yaml](observability/alerts.yaml) goes below `rule_files` of Prometheus:",
+    "",
+    "```yaml",
+    "scrape_configs:",
+    "  - job_name: orch",
+    "    authorization: { credentials_file: /etc/prometheus/orch.token } # orch token add … viewer",
+    '    static_configs: [{ targets: ["orch.example.org:8765"] }]',
+    "rule_files: [alerts.yaml]",
+    "```",
+)
+_OF_ALERTS: Final = (
+    "Each rule says in its annotations what it means (`summary`) and what to do (`action`).",
+)
+
+
+def _plain(words: str) -> str:
+    """What an alert says, with its own values left open."""
+    return re.sub(r"{{ \$(?:labels\.)?(\w+)[^}]*}}", lambda found: found.group(1).upper(), words)
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/stages.md": stages_page,
     "docs/gate.md": gate_page,
     "docs/img/stages.svg": stages_drawing,
     "docs/img/line.svg": line_drawing,
+    "docs/metrics.md": metrics_page,
+    "docs/observability/dashboard.json": dashboard.dashboard,
+    "docs/observability/alerts.yaml": alerts.rules,
     ".env.example": config.env_example,
 }
 

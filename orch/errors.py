@@ -200,3 +200,23 @@ class Forbidden(OrchError):
 
     code = "forbidden"
     fix = "Ask for a token with the role named above."
+
+
+class ChannelError(OrchError):
+    """A notice could not be sent."""
+
+    code = "channel_error"
+    fix = "Correct the channel's settings, then run `orch notify test`."
+
+
+class ChannelUnavailable(ChannelError):
+    """The receiver of notices does not answer, or is too busy."""
+
+    code = "channel_unavailable"
+    fix = "Nothing to do at first, it is tried again; if it stays, check the way to the receiver."
+
+
+class ChannelRefused(ChannelError):
+    """The receiver of notices said no."""
+
+    code = "channel_refused"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from orch import mirror, stages
-from orch.errors import OrchError
+from orch.errors import BadInput, NotFound
 from orch.line import Line
 from orch.simulation.course import Course
 from orch.simulation.durations import lasting
@@ -27,8 +27,8 @@ MOST_TASKS: Final = 300
 waits for."""
 LONGEST_LINE: Final = 2_000
 """Where even those have more, nothing is estimated."""
-MOST_TURNS: Final = 600
-"""So many turns are played at most: below a second."""
+MOST_TURNS: Final = 400
+"""So many turns are played at most: about half a second."""
 BY_ITSELF: Final = "by itself"
 IF: Final = ", if every attempt passes."
 UNTIL_A_PERSON: Final = ("paused", "freeze")
@@ -44,8 +44,8 @@ def why(line: Line, work_item_id: str) -> dict[str, Any]:
 def eta(line: Line, found: dict[str, Any]) -> dict[str, Any] | None:
     """`{starts_at, done_at, basis, sentence}` of the task that `mirror.why` found.
 
-    A time is None where there is none to tell; the sentence then says why. Never raises OrchError:
-    an estimate is not worth a `why` that fails.
+    A time is None where there is none to tell; the sentence then says why. Nothing is raised: an
+    estimate is not worth a `why` that fails.
     """
     if found["state"] in stages.TERMINAL:
         return None
@@ -57,12 +57,14 @@ def eta(line: Line, found: dict[str, Any]) -> dict[str, Any] | None:
         return _none(f"{item} does not go on by itself: {held}.")
     try:
         return _played(line, found)
-    except OrchError as error:
+    except BadInput as error:
         return _none(f"{item}: nothing can be estimated. {error.message}")
-    except Exception as error:
-        # Rows that other programs wrote may hold anything.
+    except NotFound:
+        return _none(f"{item} has come to its end meanwhile.")
+    except Exception:
+        # Rows that other programs wrote may hold anything, and the store may be away by now.
         log.exception("estimate.failed", work_item_id=item)
-        return _none(f"{item}: nothing can be estimated: {type(error).__name__}.")
+        return _none(f"{item}: nothing can be estimated at this moment; the log says why.")
 
 
 def _none(sentence: str) -> dict[str, Any]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from orch import serial_gate, upkeep
 from orch.errors import StoreUnavailable
-from orch.gate_fallback import evaluated
 from orch.line import Line
-from orch.serial_gate import Gate
-from orch.store import probes, revisions, views, vitals
+from orch.store import outbox, probes, revisions, views, vitals, watches
 from orch.store.session import Connection
 
 STUCK_SECONDS: Final = 15.0
@@ -19,6 +15,8 @@ STUCK_SECONDS: Final = 15.0
 workers, means that messages do not arrive."""
 TICKS_MISSED: Final = 5
 """So many ticks may be late before the line counts as unattended."""
+TRIES: Final = 3
+"""So often a notice may have been tried before its channel counts as broken."""
 
 
 def require_ready(line: Line) -> None:
@@ -39,20 +37,9 @@ def report(line: Line, tick_seconds: float) -> dict[str, Any]:
             "database": False,
             "broker": broker,
         }
-    problems = [
-        *_problems(found, tick_seconds),
-        *(f"clause {name} is unreadable" for name in degraded),
-    ]
-    if not broker:
-        problems.append("the broker does not answer")
-    shown = {
-        "status": "degraded" if problems else "ok",
-        "problems": problems,
-        "database": True,
-        "broker": broker,
-        "degraded": degraded,
-    }
-    return {**shown, **found}
+    shown = {"database": True, "broker": broker, "degraded": degraded, **found}
+    problems = [*troubles(shown, tick_seconds).values()]
+    return {"status": "degraded" if problems else "ok", "problems": problems, **shown}
 
 
 def _look(conn: Connection, line: Line) -> dict[str, Any]:
@@ -70,6 +57,9 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
             {**row, "seconds": age(row["oldest"], moment)}
             for row in vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
         ],
+        # How many, and not which: this is told to everybody.
+        "late_heads": len(watches.told_heads(conn)),
+        "notices": [dict(row) for row in outbox.waiting(conn)],
     }
 
 
@@ -88,71 +78,41 @@ def age(since: datetime | None, moment: datetime) -> float | None:
     return None if since is None else max(0.0, round((moment - since).total_seconds(), 3))
 
 
-def _problems(found: dict[str, Any], tick_seconds: float) -> list[str]:
-    problems = []
-    seconds = found["beat"]["seconds"]
-    if seconds is None:
-        problems.append("beat has never rung")
-    elif seconds > tick_seconds * TICKS_MISSED:
-        problems.append(f"beat last rang {seconds:.0f} s ago")
+def troubles(found: dict[str, Any], tick_seconds: float) -> dict[str, str]:
+    """What is wrong in a report, under names that stay the same while the sentences change."""
+    wrong = _late_beat(found["beat"]["seconds"], tick_seconds)
     for name, known in found["agents"].items():
         if not known["workers"]:
-            problems.append(f"no worker serves {name}")
+            wrong[f"worker:{name}"] = f"no worker serves {name}"
     for row in found["stalled"]:
-        problems.append(
+        wrong[f"stalled:{row['agent']}"] = (
             f"{row['claims']} claimed jobs of {row['agent']} are not started although workers live"
         )
-    return problems
+    for name in found["degraded"]:
+        wrong[f"clause:{name}"] = f"clause {name} is unreadable"
+    if not found["broker"]:
+        wrong["broker"] = "the broker does not answer"
+    if found["late_heads"]:
+        wrong["heads"] = f"tasks that keep others waiting for too long: {found['late_heads']}"
+    return wrong | _unsent(found["notices"])
+
+
+def _late_beat(seconds: float | None, tick_seconds: float) -> dict[str, str]:
+    if seconds is None:
+        return {"beat": "beat has never rung"}
+    late = seconds > tick_seconds * TICKS_MISSED
+    return {"beat": f"beat last rang {seconds:.0f} s ago"} if late else {}
+
+
+def _unsent(waiting: list[dict[str, Any]]) -> dict[str, str]:
+    return {
+        f"notices:{row['channel']}": f"notices for {row['channel']} wait ({row['notices']}), the "
+        f"first was tried {row['tries']} times"
+        for row in waiting
+        if row["tries"] >= TRIES
+    }
 
 
 def _degraded(line: Line) -> list[str]:
     with line.store.rolled_back() as conn:
         return sorted(probes.probe(conn, line.gate, line.now()).degraded)
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Everything /metrics shows, of one moment."""
-
-    counters: list[dict[str, Any]]
-    waiting: int
-    waiting_repos: int
-    oldest_waiting: float
-    reasons: dict[str, int]
-    agents: dict[str, dict[str, Any]]
-    workers: int
-    ages: dict[str, float]
-    stalled: dict[str, int]
-    ended: dict[str, int]
-    disk: list[dict[str, Any]]
-    """What each host last found on its disk: see `orch.upkeep.disk`."""
-
-
-def readings(line: Line) -> Readings:
-    """The numbers of this moment. Raises StoreUnavailable."""
-
-    def look(gate: Gate) -> Readings:
-        return line.store.read(lambda conn: _readings(conn, line, gate))
-
-    return evaluated(line, look)
-
-
-def _readings(conn: Connection, line: Line, gate: Gate) -> Readings:
-    now, stale = line.now(), line.limits.worker_stale
-    moment = views.moment(conn, now)
-    waiting = vitals.waiting(conn)
-    stuck = vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
-    return Readings(
-        counters=[dict(row) for row in vitals.counted(conn)],
-        waiting=waiting["jobs"],
-        waiting_repos=waiting["repos"],
-        oldest_waiting=age(waiting["oldest"], moment) or 0.0,
-        reasons=dict.fromkeys([*serial_gate.CLAUSES, "none"], 0)
-        | vitals.sampled_reasons(conn, gate, now),
-        agents=views.agents_now(conn, now, stale),
-        workers=len(vitals.live_workers(conn, now, stale)),
-        ages={name: age(row["at"], moment) or 0.0 for name, row in vitals.beats_now(conn).items()},
-        stalled={row["agent"]: row["claims"] for row in stuck},
-        ended=vitals.ended_jobs(conn),
-        disk=upkeep.measured(conn),
-    )

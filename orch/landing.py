@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from orch.clock import stopwatch
 from orch.errors import GitConflict, GitMissing, GitMoved
 from orch.gate_fallback import evaluated
 from orch.jobs import Failure
@@ -61,7 +62,7 @@ def land(place: Place, cut: Cut, head_sha: str) -> Tried:
     Raises the GitErrors with which nothing can be done here.
     """
     shop, title = place.shop, str(place.turn.task["title"])
-    tried = Tried(cut, head_sha)
+    tried, elapsed = Tried(cut, head_sha), stopwatch()
     for number in range(1, ROUNDS + 1):
         tried = replace(tried, rounds=number)
         if not _may_go_on(place):
@@ -76,11 +77,14 @@ def land(place: Place, cut: Cut, head_sha: str) -> Tried:
                 shop.forge.offer(tried.cut, tried.head_sha)
                 tried = replace(tried, offered=tried.head_sha)
                 landed = shop.forge.land(tried.cut, tried.head_sha, tried.cut.base_sha, title)
-                return replace(tried, landing=_proof(shop, place.plan, landed))
+                proof = replace(_proof(shop, place.plan, landed), seconds=elapsed())
+                return replace(tried, landing=proof)
         except GitMoved as moved:
             if moved.facts.get("branch") == tried.cut.branch:
                 return replace(tried, interfered=moved.message)
-            log.info("landing.moved", repo=cut.remote.repo, work_item=cut.work_item, round=number)
+            log.info(
+                "landing.moved", repo=cut.remote.repo, work_item_id=cut.work_item, round=number
+            )
             continue
         except GitMissing as missing:
             return replace(tried, interfered=missing.message)

@@ -29,6 +29,10 @@ class Limits:
     """What a task's turns may cost; 0 is no limit."""
     task_max_turns: int = 0
     """How many turns agents may take for a task; 0 is no limit."""
+    head_watch: float = 0
+    """Seconds after which a head that blocks others is told of; 0 is never."""
+    head_watch_park: bool = False
+    """Whether such a head is parked."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
         "holder": lane["active_task"],
         "ahead": _ahead(lane, task),
         "frozen": lane["frozen"],
+        "head_watch": lane["head_watch"],
     }
     return {**found, "sentence": sentence(found)}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from orch.jobs import Failure, JobEvent
 from orch.line import Limits
@@ -18,6 +18,9 @@ from orch.stages import BY_NAME
 Next = Literal[
     "advance", "approve", "rework", "retry", "park", "suspend", "release", "fenced", "nothing"
 ]
+
+ASKED: Final = "needs input: "
+"""How the reason of a pause begins that an agent's question has led to."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _said(result: AgentResult, stage: str, attempt: int, reworks: int, limits: L
             return _rework(result, stage, attempt, reworks, limits)
         case "needs_input":
             question = result.question or result.summary or "it asked without a question"
-            return Decision("succeed", "park", None, "needs_input", f"needs input: {question}")
+            return Decision("succeed", "park", None, "needs_input", f"{ASKED}{question}")
         case None if result.exit_code == 0:
             reason = "the agent ended cleanly without a verdict"
             return Decision("fail", "park", "no_verdict", reason=reason)

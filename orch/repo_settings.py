@@ -85,6 +85,9 @@ class RepoSettings(BaseModel):
     """The page of a branch at the forge, with {branch} in it."""
     commit_url: WebPattern = ""
     """The page of a commit at the forge, with {sha} in it."""
+    head_watch_seconds: float | None = Field(None, ge=0, le=30 * 24 * 3600)
+    """After how long a blocking head of this repo is told of; None is as everywhere."""
+    head_watch_park: bool | None = None
 
     @field_validator("url")
     @classmethod

@@ -105,7 +105,7 @@ def _cut(place: Place, past: Past) -> Cut:
     except GitRefused as error:
         if lost:
             raise
-        log.info("workspace.renewed", work_item=task["work_item_id"], why=error.message)
+        log.info("workspace.renewed", work_item_id=task["work_item_id"], why=error.message)
         return cut(known=known, fresh=True)
 
 

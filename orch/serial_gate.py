@@ -81,7 +81,7 @@ def is_contender(gate: Gate, task: Any) -> ColumnElement[bool]:
         parts.append(task.c.paused_at.is_(None))
     deps_known = gate.layers.task_deps_enabled and "dependency" not in gate.degraded
     if deps_known and gate.layers.serial_gate_yield_enabled:
-        parts.append(~task_deps.waits(task))
+        parts.append(~task_deps.waits(task.c.id))
     return and_(true(), *parts)
 
 
@@ -205,12 +205,28 @@ def _paused(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]
 
 
 def _dependency(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
-    return ~task_deps.waits(task)
+    return ~task_deps.waits(task.c.id)
 
 
 def _active_task(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
     taken = or_(has_other_live(job), is_behind(gate, task, now))
     return or_(~is_serialised(gate, job), ~taken)
+
+
+# How the clauses read for the head of a line, of which only the job is at hand: a head is a
+# contender, and so neither paused nor, while tasks yield, waiting for another.
+
+
+def _freeze_of_head(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return ~frozen(job.c.repo, now, job.c.task_id)
+
+
+def _paused_of_head(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return true()
+
+
+def _dependency_of_head(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
+    return true() if gate.layers.serial_gate_yield_enabled else ~task_deps.waits(job.c.task_id)
 
 
 def _active_task_of_head(gate: Gate, job: Any, task: Any, now: Moment) -> ColumnElement[bool]:
@@ -231,8 +247,9 @@ class Clause:
 
     build: Build
     sentence: str
-    of_head: Build | None = None
-    """How it reads for a task that was found as the head of its line, where that is shorter."""
+    of_head: Build
+    """How it reads for the job of a task that was found as the head of its line: of `task` it may
+    ask nothing."""
     applies: Callable[[Layers], bool] = lambda layers: True
     closed: bool = False
     """Counts as false, and not as true, when it cannot be evaluated."""
@@ -244,6 +261,7 @@ CLAUSES: Final[dict[str, Clause]] = {
     "freeze": Clause(
         _freeze,
         "the repo is frozen",
+        _freeze_of_head,
         applies=lambda layers: layers.serial_gate_freeze_enabled,
         closed=True,
         standing=True,
@@ -251,12 +269,14 @@ CLAUSES: Final[dict[str, Clause]] = {
     "paused": Clause(
         _paused,
         "the task is paused",
+        _paused_of_head,
         applies=lambda layers: layers.serial_gate_pause_enabled,
         standing=True,
     ),
     "dependency": Clause(
         _dependency,
         "a task it depends on is not over",
+        _dependency_of_head,
         applies=lambda layers: layers.task_deps_enabled,
         closed=True,
     ),
@@ -266,7 +286,7 @@ CLAUSES: Final[dict[str, Clause]] = {
         _active_task_of_head,
         applies=lambda layers: layers.serial_gate_enabled,
     ),
-    "backoff": Clause(_backoff, "its time has not come"),
+    "backoff": Clause(_backoff, "its time has not come", _backoff),
 }
 """In the order of precedence in which reasons are shown."""
 
@@ -295,7 +315,7 @@ def clauses(
         elif name in gate.degraded:
             wanted[name] = false() if clause.closed else true()
         else:
-            build = clause.of_head if of_head and clause.of_head is not None else clause.build
+            build = clause.of_head if of_head else clause.build
             wanted[name] = build(gate, job, task, now)
     return wanted
 

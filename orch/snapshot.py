@@ -12,7 +12,7 @@ from orch import explain
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import lanes, views
+from orch.store import lanes, views, watches
 from orch.store.lanes import REASONS, Only
 from orch.store.moments import Moment
 from orch.store.session import Connection, Row
@@ -87,6 +87,7 @@ def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, 
     _add_active(conn, gate, per_repo)
     for repo, count in _counts(conn, gate, now, per_repo, wanted).items():
         per_repo[repo]["waiting_total"] = count
+    _add_head_watch(conn, per_repo)
     return {
         "generated_at": views.moment(conn, now),
         "degraded": sorted(gate.degraded),
@@ -111,6 +112,7 @@ def _blank() -> dict[str, Any]:
         "frozen_at": None,
         "frozen_by": None,
         "live": [],
+        "head_watch": None,
     }
 
 
@@ -192,3 +194,10 @@ def _add_active(conn: Connection, gate: Gate, per_repo: dict[str, dict[str, Any]
     idle = [name for name, lane in per_repo.items() if lane["active_task"] is None]
     for row in views.heads(conn, gate, idle):
         per_repo[row["repo"]]["active_task"] = explain.holder_entry(row)
+
+
+def _add_head_watch(conn: Connection, per_repo: dict[str, dict[str, Any]]) -> None:
+    """Who has blocked others for too long, as somebody was told."""
+    for repo, row in watches.told_heads(conn).items():
+        if repo in per_repo:
+            per_repo[repo]["head_watch"] = {"since": row["since"], **row["detail"]}

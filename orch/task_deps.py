@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, literal, select
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import FromClause
 
 from orch import stages
 from orch.errors import DependencyCycle
@@ -17,13 +16,13 @@ from orch.store.schema import among, job_deps, tasks
 from orch.store.session import insert_unless_there, lock_dependencies, lock_repos
 
 
-def waits(task: FromClause) -> ColumnElement[bool]:
-    """The task has a declared predecessor that is not over. A paused predecessor is not over."""
+def waits(task_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """This task has a declared predecessor that is not over. A paused predecessor is not over."""
     before = tasks.alias()
     return exists(
         select(literal(1))
         .select_from(job_deps.join(before, before.c.id == job_deps.c.depends_on_task_id))
-        .where(job_deps.c.task_id == task.c.id, ~among(before.c.stage, sorted(stages.TERMINAL)))
+        .where(job_deps.c.task_id == task_id, ~among(before.c.stage, sorted(stages.TERMINAL)))
     )
 
 

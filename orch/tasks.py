@@ -15,15 +15,31 @@ from celery import Celery, signals
 from celery.worker import state as worker_state
 
 import orch
-from orch import bootstrap, dispatcher, logs, strays, waits, worker
+from orch import (
+    alarms,
+    bootstrap,
+    clock,
+    dispatcher,
+    head_watch,
+    logs,
+    notices,
+    strays,
+    tally,
+    tracing,
+    waits,
+    worker,
+)
 from orch.adapters.celery_queue import CeleryQueue
+from orch.config import Settings
+from orch.counts import HERE
 from orch.errands import Errands
 from orch.errors import OrchError
 from orch.line import Line
 from orch.ports import Claim
 from orch.stages import CONTROL_QUEUE
-from orch.store import fleet
+from orch.store import fleet, ledger
 from orch.store.moments import DATABASE_TIME
+from orch.store.session import Connection
 
 log = structlog.get_logger(__name__)
 app = Celery("orch", config_source="celeryconfig", set_as_current=False)
@@ -34,8 +50,15 @@ JOBS_A_MESSAGE = 500
 UPKEEP_SECONDS = 3600.0
 """How often a host's workspaces are looked through. Beat rings more often, as it forgets when it
 last rang whenever it is started anew."""
+TRACES_SECONDS = 60.0
+"""How often spans are sent."""
 EARLY = 0.9
 """The part of a period after which a ring counts: two beats ring, and never to the second."""
+
+WATCH_SECONDS = 60.0
+"""How often heads and the line itself are looked at."""
+NOTICE_SECONDS = 10.0
+"""How often the ledger is read on for notices."""
 
 CLOSING, STOPPING = 1, 2
 # Shared with the pool's children, who are forked before anybody asks this worker to go.
@@ -63,6 +86,7 @@ def bench() -> worker.Bench:
         name,
         stopping=lambda: _leaving.value >= STOPPING,
         closing=lambda: _leaving.value >= CLOSING,
+        turned=lambda: tally.flush(line()),
     )
 
 
@@ -71,8 +95,10 @@ def dispatch(by: str = "kick") -> None:
     """One tick. Running twice, or two at once, is harmless."""
     queue().clear_kick()
     if by == "beat":
-        line().store.write(lambda conn: fleet.note_beat(conn, "beat", line().now()))
+        _note_beat()
+    elapsed = clock.stopwatch()
     done = dispatcher.tick(line())
+    HERE.observe("tick_duration_seconds", elapsed())
     if done.claimed or done.reaped or done.expired:
         log.info(
             "tick.done",
@@ -81,6 +107,34 @@ def dispatch(by: str = "kick") -> None:
             reaped=done.reaped,
             expired=done.expired,
         )
+
+
+def _note_beat() -> None:
+    """Beat has rung; what this process has counted since goes with the same write."""
+    counted = HERE.take()
+
+    def note(conn: Connection) -> None:
+        fleet.note_beat(conn, "beat", line().now())
+        ledger.count_all(conn, counted)
+
+    try:
+        line().store.write(note)
+    except OrchError:
+        HERE.put_back(counted)
+        raise
+
+
+@app.task(name="orch.tally")
+def count() -> None:
+    """Count what the ledger says."""
+    tally.count_ledger(line())
+
+
+@app.task(name="orch.traces")
+def traces() -> None:
+    """Let spans be sent, in a process beside us; by one host at a time."""
+    if bootstrap.load().otel_endpoint and _our_turn(line(), "traces-round", TRACES_SECONDS):
+        errands().start("traces", "--errand")
 
 
 @app.task(name="orch.sweep")
@@ -107,7 +161,9 @@ def errands() -> Errands:
 @app.task(name="orch.upkeep")
 def upkeep() -> None:
     """Let the workspaces in this host's data folder be looked through, in a process beside us."""
-    if bootstrap.load().repos and _our_turn(f"upkeep@{os.uname().nodename}"[:64], UPKEEP_SECONDS):
+    if bootstrap.load().repos and _our_turn(
+        line(), f"upkeep@{os.uname().nodename}"[:64], UPKEEP_SECONDS
+    ):
         errands().start("clean", "--errand")
 
 
@@ -117,21 +173,32 @@ def monitor() -> None:
     settings = bootstrap.load()
     if not any(repo.health for repo in settings.repos.values()):
         return
-    if _our_turn("monitor", settings.monitor_seconds):
+    if _our_turn(line(), "monitor", settings.monitor_seconds):
         errands().start("monitor", "--once", "--errand")
 
 
-def _our_turn(name: str, every: float) -> bool:
+def _our_turn(of: Line, name: str, every: float) -> bool:
     """Whether it is time, and nobody else was rung for it."""
-    now, early = line().now(), EARLY * every
-    return line().store.write(lambda conn: fleet.take_turn(conn, name, now, early))
+    now, early = of.now(), EARLY * every
+    return of.store.write(lambda conn: fleet.take_turn(conn, name, now, early))
+
+
+def watch(of: Line, settings: Settings) -> None:
+    """Look at heads and at the line itself once a minute, read the ledger on, and let what is to be
+    told be sent in a process beside us."""
+    if _our_turn(of, "watch", WATCH_SECONDS):
+        head_watch.look(of)
+        alarms.look(of, settings.tick_seconds)
+    wanted = bootstrap.build_subscription(settings)
+    notices.collect(of, wanted)
+    if notices.any_due(of, wanted) and _our_turn(of, "notices", NOTICE_SECONDS):
+        errands().start("notify", "deliver", "--errand")
 
 
 @app.task(name="orch.work")
 def work(job_id: int, token: str) -> None:
     """Run one claimed job. The agent's name is not in the message: the store knows it."""
-    came_to = worker.work_through(line(), bench(), Claim(job_id, token, ""), JOBS_A_MESSAGE)
-    log.info("job.left", job_id=job_id, outcome=came_to[0], and_then=len(came_to) - 1)
+    worker.work_through(line(), bench(), Claim(job_id, token, ""), JOBS_A_MESSAGE)
 
 
 # --- the worker's own life --------------------------------------------------------------------
@@ -158,6 +225,7 @@ def _fit_for_work(instance: Any, **_: Any) -> None:
 def _in_child(**_: Any) -> None:
     for part in (line, queue, bench, errands):
         part.cache_clear()
+    HERE.take()  # what was counted before the fork is the parent's
     _warm()
 
 
@@ -170,10 +238,13 @@ def _warm() -> None:
         log.warning("worker.cold", error=str(error))
 
 
-def _park_strays() -> None:
-    """See that no task is stranded by a stage table or tracks that are other than before."""
+def _begin() -> None:
+    """See that no task is stranded by a stage table or tracks that are other than before, and that
+    spans are told of all that ends from now on."""
     try:
         strays.park(line())
+        if bootstrap.load().otel_endpoint:
+            tracing.begin(line())
     except OrchError as error:
         log.warning("worker.cold", error=str(error))
 
@@ -184,7 +255,7 @@ def _register(sender: Any, **_: Any) -> None:
     served = sorted(sender.app.amqp.queues.consume_from)
     if served[0] == CONTROL_QUEUE:
         _warm()
-        _park_strays()
+        _begin()
     concurrency = sender.controller.concurrency or 1
     _alive.append(
         threading.Thread(
@@ -194,7 +265,10 @@ def _register(sender: Any, **_: Any) -> None:
             daemon=True,
         )
     )
-    _alive[-1].start()
+    if served[0] == CONTROL_QUEUE:
+        _alive.append(threading.Thread(target=_keep_watch, name="orch-watch", daemon=True))
+    for thread in _alive:
+        thread.start()
     _hand_back_on_quit()
 
 
@@ -242,6 +316,20 @@ def _keep_alive(name: str, served: str, concurrency: int) -> None:
             log.warning("worker.heartbeat_failed", error=str(error))
         _gone.wait(every)
     store.write(lambda conn: fleet.leave(conn, name, DATABASE_TIME))
+
+
+def _keep_watch() -> None:
+    """Watch over the line until this worker goes: by its own clock, because a ring of beat through
+    the broker would not come when one of the two is what is wrong."""
+    settings, of = bootstrap.load(), None
+    while not _gone.wait(NOTICE_SECONDS):
+        try:
+            of = of or bootstrap.build_line(settings, queue())
+            watch(of, settings)
+        except OrchError as error:
+            log.warning("watch.failed", error=str(error))
+        except Exception:
+            log.exception("watch.crashed")
 
 
 @signals.worker_shutting_down.connect(weak=False)

@@ -258,7 +258,7 @@ def _go_on(conn: Connection, line: Line, end: _End, elsewhere: bool) -> None:
     """What the decision asks for beside the task's step."""
     task, decision = end.turn.task, end.decision
     match decision.next:
-        case "rework":
+        case "rework" if not elsewhere:
             work.count_rework(conn, task["id"])
         case "retry":
             _try_again(conn, line, end)
@@ -268,7 +268,7 @@ def _go_on(conn: Connection, line: Line, end: _End, elsewhere: bool) -> None:
         case "park":
             # A task that ended or moved on meanwhile refuses, and keeps what it has.
             work.park(conn, task["id"], line.now(), reason=decision.reason)
-        case "advance" | "release" | "suspend" | "fenced" | "nothing":
+        case "rework" | "advance" | "release" | "suspend" | "fenced" | "nothing":
             pass
         case never:
             assert_never(never)

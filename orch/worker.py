@@ -6,6 +6,7 @@ token. A second delivery, a late one, or one for a job that moved on changes not
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from orch import names, repo_turn, stages, turns
 from orch.errors import BadInput, StoreUnavailable
@@ -57,6 +59,8 @@ class Bench:
     """Whether this worker was asked to go at once: its agent is stopped, the job handed back."""
     closing: Callable[[], bool] = lambda: False
     """Whether this worker was asked to go at all: it then takes no further job."""
+    turned: Callable[[], None] = lambda: None
+    """Called after each turn: what this process has counted is written down."""
 
 
 def work_through(line: Line, bench: Bench, claim: Claim, most: int = 1) -> list[str]:
@@ -64,19 +68,30 @@ def work_through(line: Line, bench: Bench, claim: Claim, most: int = 1) -> list[
 
     After `most` jobs, or when this worker is about to go, the dispatcher is rung instead.
     """
-    turn = turns.begin(line, claim, bench.name)
-    if turn is None:
-        outcome = line.store.write(lambda conn: claims.hand_back(conn, claim, line.now()))
-        line.queue.kick()
-        return [outcome]
+    with bound_contextvars(job_id=claim.job_id):
+        turn = turns.begin(line, claim, bench.name)
+        if turn is None:
+            outcome = line.store.write(lambda conn: claims.hand_back(conn, claim, line.now()))
+            log.info("job.left", job_id=claim.job_id, outcome=outcome)
+            line.queue.kick()
+            return [outcome]
     came_to: list[str] = []
     while turn is not None:
-        outcome, settled = _one(line, bench, turn, goes_on=len(came_to) + 1 < most)
+        with bound_contextvars(**_ids(turn)):
+            outcome, settled = _one(line, bench, turn, goes_on=len(came_to) + 1 < most)
+            log.info("job.left", outcome=outcome, goes_on=settled.following is not None)
         came_to.append(outcome)
         if settled.openings:
             line.queue.kick()
         turn = settled.following
     return came_to
+
+
+def _ids(turn: Turn) -> dict[str, Any]:
+    """What every line of the log says that is written during a turn, whoever writes it."""
+    job, task = turn.job, turn.task
+    about = {"job_id": job["id"], "work_item_id": task["work_item_id"], "repo": job["repo"]}
+    return about | {"stage": task["stage"], "agent": job["agent"], "attempt": job["attempt"]}
 
 
 def work_on(line: Line, bench: Bench, claim: Claim) -> str:
@@ -93,6 +108,7 @@ def _one(line: Line, bench: Bench, turn: Turn, goes_on: bool) -> tuple[str, Sett
         return "fenced", Settled(False)  # somebody else's job by now: nothing of it is ours
     worker = bench.name if goes_on and not bench.closing() else None
     settled = turns.settle(line, turn, outcome, worker)
+    bench.turned()
     return decision.next if settled.written else "stale", settled
 
 
@@ -146,7 +162,8 @@ def _kept(line: Line, turn: Turn) -> Iterator[None]:
             except StoreUnavailable as error:
                 log.warning("heartbeat.failed", job_id=turn.claim.job_id, error=error.message)
 
-    keeper = threading.Thread(target=keep, name="orch-lease", daemon=True)
+    context = contextvars.copy_context()  # a thread begins with none: its lines say no ids else
+    keeper = threading.Thread(target=context.run, args=(keep,), name="orch-lease", daemon=True)
     keeper.start()
     try:
         yield

@@ -10,6 +10,7 @@ from flask import Response, request
 
 from orch import (
     agents,
+    bootstrap,
     controls,
     estimates,
     events,
@@ -17,6 +18,7 @@ from orch import (
     listing,
     mirror,
     names,
+    notices,
     preview,
     reports,
     simulation,
@@ -274,6 +276,29 @@ def ledger(call: Call[values.Events]) -> Any:
 def log(call: Call[values.JobLog]) -> Response:
     """What a job's agent wrote: all of it, a range, its last lines, or on until the job ends."""
     return following.log(call.desk, call.given, request)
+
+
+# --- notices ----------------------------------------------------------------------------------
+
+
+@ROUTES.add("GET", "/notices", "viewer", values.Notices)
+def notices_listed(call: Call[values.Notices]) -> dict[str, Any]:
+    """What was told, through which channel, and what came of it; newest first."""
+    asked = call.given
+    return notices.listed(call.desk.line, notices.Wanted(asked.state, asked.before, asked.limit))
+
+
+@ROUTES.add("POST", "/notices/test", "admin")
+def test_notices(call: Call[Given]) -> dict[str, Any]:
+    """Send a true notice through every channel now, and say what came of each."""
+    channels = bootstrap.build_channels(call.desk.settings)
+    return {"channels": notices.test(call.desk.line, call.holder.name, channels)}
+
+
+@ROUTES.add("POST", "/notices/<notice_id>/retry", "operator", values.OfNotice, "either")
+def retry_notice(call: Call[values.OfNotice]) -> dict[str, Any]:
+    """Try a notice again now, also one that was given up."""
+    return notices.retry(call.desk.line, call.given.notice_id, call.holder.name)
 
 
 # --- the line itself --------------------------------------------------------------------------

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from flask import Response
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from orch.health import Readings
+from orch.metrics import METRICS, SEPARATOR, Metric
+from orch.readings import Readings
 from orch.serial_gate import CLAUSES
 
-LABELS: Final = {"gate_fallback": "clause", "reaped": "state", "stale_writes": "write"}
-"""How the label of a counter is called; those not named here call it `label`, if they have one."""
-FROM_THE_START: Final = {
-    "gate_fallback": tuple(CLAUSES),
-    "sweep_mended": ("",),
-    "lost_races": ("",),
-    "redeliveries_refused": ("",),
-}
-"""Shown as zero before the first time: an alert on what is not there never fires."""
+ZERO: Final = {"orch_gate_fallback_total": tuple(CLAUSES)}
+"""Shown as zero before the first time, beside what the catalogue says."""
 
 
 def exposition(readings: Readings) -> Response:
@@ -40,108 +37,47 @@ class _Line(Collector):
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
 
-    def collect(self) -> Iterator[Metric]:
-        """Every metric, in the order in which it is read."""
-        yield from _counters(self._readings)
-        yield from _waiting(self._readings)
-        yield from _agents(self._readings)
-        yield from _ages(self._readings)
-        yield from _disk(self._readings)
+    def collect(self) -> Iterator[Family]:
+        """Every metric, in the order of the catalogue."""
+        for metric in METRICS.values():
+            if metric.kind == "gauge":
+                yield _gauge(metric, self._readings)
+            elif metric.kind == "histogram":
+                yield _histogram(metric, self._readings.stored)
+            else:
+                yield _counter(metric, self._readings.stored)
 
 
-def _counters(readings: Readings) -> Iterator[Metric]:
-    values: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, known in FROM_THE_START.items():
-        values[name] |= dict.fromkeys(known, 0.0)
-    for row in readings.counters:
-        values[re.sub(r"[^a-z0-9_]", "_", row["name"].lower())][row["label"]] = row["value"]
-    for name, of_label in sorted(values.items()):
-        label = LABELS.get(name, "label" if set(of_label) != {""} else "")
-        help_text = f"How often it happened, in all processes: {name.replace('_', ' ')}."
-        yield _labelled(CounterMetricFamily, f"orch_{name}", help_text, label, of_label)
-    yield _labelled(
-        CounterMetricFamily, "orch_jobs_ended", "Jobs that ended.", "outcome", readings.ended
-    )
+def _gauge(metric: Metric, readings: Readings) -> Family:
+    family = GaugeMetricFamily(metric.name, metric.says, labels=metric.labels)
+    for values, amount in sorted(readings.gauges.get(metric.name, {}).items()):
+        family.add_metric(values, amount)
+    return family
 
 
-def _waiting(readings: Readings) -> Iterator[Metric]:
-    yield GaugeMetricFamily("orch_waiting_jobs", "Jobs that wait.", readings.waiting)
-    yield GaugeMetricFamily("orch_waiting_repos", "Repos with such.", readings.waiting_repos)
-    yield GaugeMetricFamily(
-        "orch_oldest_waiting_seconds", "How long the oldest has waited.", readings.oldest_waiting
-    )
-    yield _labelled(
-        GaugeMetricFamily,
-        "orch_waiting_jobs_sampled",
-        "Why the 1,000 oldest wait; none: they may start.",
-        "reason",
-        readings.reasons,
-    )
+def _counter(metric: Metric, stored: Mapping[str, Mapping[str, float]]) -> Family:
+    family = CounterMetricFamily(metric.name, metric.says, labels=metric.labels)
+    zero = dict.fromkeys(ZERO.get(metric.name, metric.zero), 0.0)
+    for label, amount in sorted((zero | dict(stored.get(metric.stored, {}))).items()):
+        values = label.split(SEPARATOR) if metric.labels else []
+        if len(values) == len(metric.labels):  # else another version of orch wrote it
+            family.add_metric(values, amount)
+    return family
 
 
-def _agents(readings: Readings) -> Iterator[Metric]:
-    shown = {
-        "orch_live_jobs": ("live", "Jobs claimed or running."),
-        "orch_agent_slots": ("slots", "Jobs the live workers can run at once."),
-        "orch_agent_workers": ("workers", "Workers heard of lately."),
-    }
-    for name, (key, help_text) in shown.items():
-        of_agent = {agent: known[key] for agent, known in readings.agents.items()}
-        yield _labelled(GaugeMetricFamily, name, help_text, "agent", of_agent)
-    ends = {name: known["suspended_until"] for name, known in readings.agents.items()}
-    yield _labelled(
-        GaugeMetricFamily,
-        "orch_agent_suspended_until_seconds",
-        "Unix time until which it gets nothing to do; 0: it is not suspended.",
-        "agent",
-        {name: end.timestamp() if end else 0.0 for name, end in ends.items()},
-    )
-    stalled = dict.fromkeys(readings.agents, 0) | readings.stalled
-    yield _labelled(
-        GaugeMetricFamily,
-        "orch_stalled_claims",
-        "Claimed jobs that nobody starts although workers live.",
-        "agent",
-        stalled,
-    )
-    yield GaugeMetricFamily(
-        "orch_workers", "Workers, those for control included.", readings.workers
-    )
-
-
-def _ages(readings: Readings) -> Iterator[Metric]:
-    names = {"beat": "orch_tick_age_seconds", "sweep": "orch_sweep_age_seconds"}
-    names["monitor"] = "orch_monitor_age_seconds"
-    for name, metric in names.items():
-        if name in readings.ages:
-            yield GaugeMetricFamily(metric, f"Since the last {name}.", readings.ages[name])
-
-
-def _disk(readings: Readings) -> Iterator[Metric]:
-    """What was measured last: nobody walks through folders for an answer."""
-    used = GaugeMetricFamily(
-        "orch_disk_bytes", "Taken by a repo on all hosts.", labels=["repo", "kind"]
-    )
-    taken: dict[tuple[str, str], float] = defaultdict(float)
-    for host in readings.disk:
-        for repo, use in host["repos"].items():
-            for kind, size in use.items():
-                taken[repo, kind] += size
-    for labels, size in sorted(taken.items()):
-        used.add_metric(list(labels), size)
-    yield used
-    free = {host["host"]: float(host["free"]) for host in readings.disk}
-    yield _labelled(GaugeMetricFamily, "orch_disk_free_bytes", "Left there.", "host", free)
-
-
-def _labelled(
-    family: type[CounterMetricFamily] | type[GaugeMetricFamily],
-    name: str,
-    help_text: str,
-    label: str,
-    values: Mapping[str, float],
-) -> Metric:
-    metric = family(name, help_text, labels=[label] if label else [])
-    for value, amount in sorted(values.items()):
-        metric.add_metric([value] if label else [], amount)
-    return metric
+def _histogram(metric: Metric, stored: Mapping[str, Mapping[str, float]]) -> Family:
+    """The store has each observation once, in its bucket; Prometheus wants them summed up."""
+    family = HistogramMetricFamily(metric.name, metric.says, labels=metric.labels)
+    counts = stored.get(f"{metric.stored}_bucket", {})
+    sums = dict.fromkeys(metric.zero, 0.0) | dict(stored.get(f"{metric.stored}_sum", {}))
+    for label, total in sorted(sums.items()):
+        values = label.split(SEPARATOR) if metric.labels else []
+        if len(values) != len(metric.labels):
+            continue
+        so_far, buckets = 0.0, []
+        for bound in [*metric.buckets, float("inf")]:
+            text = f"{bound:g}"
+            so_far += counts.get(SEPARATOR.join([*values, text]), 0.0)
+            buckets.append(("+Inf" if bound == float("inf") else text, so_far))
+        family.add_metric(values, buckets, sum_value=total)
+    return family

@@ -13,12 +13,12 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
-from orch import health, overview
+from orch import clock, health, overview, readings
 from orch.changes import Changes
 from orch.clock import Clock
 from orch.config import Settings
-from orch.health import Readings
 from orch.line import Line
+from orch.readings import Readings
 from orch.tokens import Holder, Role
 from web import entrance, given
 from web.given import Given, Source
@@ -29,10 +29,16 @@ Method = Literal["GET", "POST", "DELETE"]
 EVERYBODY: Final = Holder("anybody", "")
 
 
+SHARE: Final = 20
+"""An answer is kept for so many times as long as it took: asking never takes more than a twentieth
+of one processor, however much waits."""
+
+
 class Remembered:
     """The last answer to a question, for a while, so that many who ask cost as much as one."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopwatch: Callable[[], Callable[[], float]] = clock.stopwatch) -> None:
+        self._stopwatch = stopwatch
         self._lock = threading.Lock()
         self._until: datetime | None = None
         self._answer: Any = None
@@ -41,8 +47,9 @@ class Remembered:
         """The answer, asked anew when it has become too old."""
         with self._lock:
             if self._until is None or now >= self._until:
+                elapsed = self._stopwatch()
                 self._answer = ask()
-                self._until = now + timedelta(seconds=seconds)
+                self._until = now + timedelta(seconds=max(seconds, SHARE * elapsed()))
             return self._answer
 
 
@@ -73,8 +80,11 @@ class Desk:
         return found
 
     def readings(self) -> Readings:
-        """The line's numbers; counting all jobs takes a moment, so at most every five seconds."""
-        found: Readings = self._readings.get(self.clock(), 5.0, lambda: health.readings(self.line))
+        """The line's numbers; counting what waits takes a moment, so at most every five seconds."""
+        named = self.settings.metrics_repos
+        found: Readings = self._readings.get(
+            self.clock(), 5.0, lambda: readings.readings(self.line, named)
+        )
         return found
 
     def trend(self) -> dict[str, list[dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
@@ -293,3 +293,17 @@ class JobLog(Given):
         int | None, Field(ge=1, le=10_000, description="Only the last so many lines.")
     ] = None
     follow: Annotated[bool, Field(description="Go on until the job ends.")] = False
+
+
+class Notices(Given):
+    """Which notices are asked for."""
+
+    state: Literal["waiting", "sent", "failed"] | None = None
+    before: Annotated[Id | None, Field(description="Look further back than this.")] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class OfNotice(Given):
+    """One notice."""
+
+    notice_id: Id

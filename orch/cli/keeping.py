@@ -1,4 +1,4 @@
-"""The verbs that keep things in order: clean, monitor. Beat has both run as well."""
+"""The verbs that keep things in order: clean, monitor, traces. Beat has them run as well."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from orch import bootstrap, errands, logs, upkeep
+from orch import bootstrap, errands, logs, tally, tracing, upkeep
 from orch import monitor as looking_after
 from orch.cli import output
 from orch.cli.session import Session, pass_session
@@ -49,6 +49,7 @@ def clean(session: Session, dry_run: bool, forced: tuple[str, ...], errand: bool
             rooms = upkeep.clean(line, keeper, actor, dry_run=dry_run)
         if not dry_run:
             upkeep.measure(line, keeper)
+        tally.flush(line)
     _tell_rooms(session, rooms)
 
 
@@ -102,6 +103,25 @@ def monitor(session: Session, once: bool, errand: bool) -> None:
             _tell_findings(session, looking_after.go_round(session.line, rounds))
             if once or leave.wait(session.settings.monitor_seconds):
                 return
+
+
+@click.command()
+@ERRAND
+@output.as_json
+@pass_session
+def traces(session: Session, errand: bool) -> None:
+    """Send a span for each wait, job, landing and task that has ended since the last time.
+
+    The first time begins with what ends from then on.
+    """
+    collector = bootstrap.build_collector(session.settings)
+    _log(session, errand)
+    with errands.alone(session.settings.data_dir / "traces.lock"):
+        sent = tracing.send(session.line, collector, _gone(errand))
+    if session.wants_json:
+        output.json_lines_of([{"spans": sent.spans, "failed": sent.failed}])
+    else:
+        output.say(f"{sent.spans} spans sent. {sent.failed}".strip(), "red" if sent.failed else "")
 
 
 @contextmanager

@@ -73,6 +73,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "db": ("setting_up", "Bring the database up to date, or show its revision."),
         "repo": ("setting_up", "Add and list repos."),
         "token": ("setting_up", "Make, list and revoke tokens for the web."),
+        "notify": ("notifying", "List notices, test their channels, send one again."),
     },
     "Run one part": {
         "worker": ("running", "Run a worker for some agents."),
@@ -83,6 +84,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "sweep": ("running", "Look at every repo for openings that were missed."),
         "clean": ("keeping", "Discard the workspaces of tasks that ended long ago."),
         "monitor": ("keeping", "Run the repos' health commands, and freeze where one is red."),
+        "traces": ("keeping", "Send spans of what has ended to the collector of traces."),
     },
 }
 MODULES: Final = {name: module for group in VERBS.values() for name, (module, _) in group.items()}

@@ -86,6 +86,8 @@ def _lane(repo: str, lane: Lane, now: datetime, wide: bool) -> Iterable[Renderab
     yield Text.assemble(shown(repo, "bold blue"), "  ", _holder(lane, now))
     if lane["frozen"]:
         yield Padding(_frozen(repo, lane, now), (0, 0, 0, 2))
+    if lane["head_watch"]:
+        yield Padding(_late(lane["head_watch"], now), (0, 0, 0, 2))
     if lane["waiting"]:
         yield Padding(_waiting(lane["waiting"], now, wide), (0, 0, 0, 2))
     more = lane["waiting_total"] - len(lane["waiting"])
@@ -114,6 +116,12 @@ def _frozen(repo: str, lane: Lane, now: datetime) -> Text:
     since = f" {ago(lane['frozen_at'], now)} ago" if lane["frozen_at"] else ""
     said = f"frozen{by}{since}: {lane['frozen_reason']}"
     return Text.assemble(shown(said, "cyan"), "  ", shown(f"orch unfreeze {repo}", "dim"))
+
+
+def _late(head: Mapping[str, Any], now: datetime) -> Text:
+    item, since = head["work_item_id"], ago(head["since"], now)
+    said = f"{item} has kept {head['waiting']} waiting for {since}"
+    return Text.assemble(shown(said, "red"), "  ", shown(f"orch pause {item}", "dim"))
 
 
 def _parked(task: Mapping[str, Any], now: datetime) -> Text:
@@ -171,6 +179,9 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
         parts += [Text(), _blockers(found["blockers"], now)]
     if found["hold"] == "suspended":
         parts.append(shown(f"To clear: {found['suspended']['clear_with']}", "dim"))
+    late = found["head_watch"]
+    if late and late["task_id"] == task["task_id"]:
+        parts.append(_late(late, now))
     holder = found["holder"]
     if holder and holder["task_id"] != task["task_id"]:
         doing = "at work" if holder["live"] else "next in the line"

@@ -25,6 +25,8 @@ class Landing:
     merge_sha: str
     contains: bool
     """Whether the default branch, as the forge has it now, contains the tested commit."""
+    seconds: float | None = None
+    """From the landing lease to the merge; None when it was another turn that merged."""
 
 
 @dataclass(frozen=True)

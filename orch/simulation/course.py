@@ -84,8 +84,9 @@ class Course:
 
     def play(self) -> None:
         """Play until nothing moves any more by itself, or enough has been seen."""
-        reaper.reap(self.line)
-        dispatcher.expire(self.line)
+        while reaper.reap(self.line):
+            pass  # each time as many as a tick takes
+        self._expire()
         self._take_over()
         ahead = self.line.store.read(lambda conn: copying.moments_ahead(conn, self.copy.now))
         self._look()
@@ -93,11 +94,15 @@ class Course:
             self.copy.now = min([*ahead[:1], *(each.at for each in self._ends[:1])])
             if ahead and ahead[0] == self.copy.now:
                 ahead.pop(0)
-                dispatcher.expire(self.line)
+                self._expire()
             self.just_ended.clear()
             while self._ends and self._ends[0].at == self.copy.now:
                 self._end(heapq.heappop(self._ends))
             self._look()
+
+    def _expire(self) -> None:
+        while dispatcher.expire(self.line):
+            pass
 
     def _take_over(self) -> None:
         """What is live already goes on, or stops where somebody asked it to."""
@@ -111,7 +116,8 @@ class Course:
             if job["stop_requested"] is not None:
                 self._stop(turn, job)
             else:
-                self._begin(turn, job["started_at"])
+                begun = job["started_at"] or job["claimed_at"] or self.copy.now
+                self._begin(turn, min(begun, self.copy.now))
 
     def _take_up(self, claim: Claim) -> None:
         turn = turns.begin(self.line, claim, WORKER)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orch import controls
-from orch.errors import BadInput, UnknownTask
+from orch.errors import BadInput, OrchError, UnknownTask
 from orch.events import require_repos
 from orch.line import Line
 from orch.ports import Claim
@@ -50,7 +50,7 @@ class Setting:
     """Of each agent that has any."""
     left_out: bool
     """Whether repos are missing in it, because the whole line is too long."""
-    changed: list[bool]
+    changed: list[bool] = field(default_factory=list)
     """Whether each control of the plan changed anything."""
 
     def close(self) -> None:
@@ -90,8 +90,13 @@ def prepare(
     )
     durations = Durations(dict(plan.durations), of_records(records), plan.seed)
     course = Course(tried, copy, durations, stop)
-    changed = [_carry_out(tried, order) for order in plan.orders]
-    return Setting(course, part, slots, left_out, changed)
+    setting = Setting(course, part, slots, left_out)
+    try:
+        setting.changed += [_carry_out(tried, order) for order in plan.orders]
+    except OrchError:
+        setting.close()
+        raise
+    return setting
 
 
 def _read(

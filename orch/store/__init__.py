@@ -1,3 +1,5 @@
 """The task store: schema, transactions, claims, and the ledger that alone writes state."""
 
-from orch.store import tables_waits as tables_waits  # its tables belong to `schema.metadata`
+# So that whoever knows the tables knows all of them: each file of them adds its own to `metadata`.
+from orch.store import tables_notices as tables_notices
+from orch.store import tables_waits as tables_waits

@@ -12,12 +12,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, func, insert, literal, or_, select, true
 from sqlalchemy.sql.elements import ColumnElement
 
+from orch import jobs as job_states
 from orch import stages
-from orch.jobs import ENDED, LIVE
 from orch.store import fleet, ledger
 from orch.store.moments import SQLITE_FORMAT, Moment, at
 from orch.store.schema import (
-    OPEN,
+    LIVE,
     QUEUED,
     agents,
     among,
@@ -44,12 +44,14 @@ OF_JOB: Final = (
 OF_FREEZE: Final = (
     "id", "repo", "frozen_at", "cleared_at", "reason", "source", "expires_at", "allow_task_id",
 )  # fmt: skip
+JOBS: Final = (QUEUED, LIVE)
+"""The open jobs in two conditions, each in the words of the index that finds them by repo."""
 FOR_EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """When a simulated worker was last heard of, so that it never counts as gone."""
 RECENT_JOBS: Final = 50_000
 """How many of the newest jobs are looked through for durations: by id, so that it costs the same on
 any store."""
-MOST_RECORDS: Final = 5_000
+MOST_RECORDS: Final = 2_000
 
 Rows = list[dict[str, Any]]
 
@@ -116,11 +118,14 @@ def open_part(
     open_tasks = _rows(
         conn, (select(*of_tasks).where(h, _in(tasks, names)) for h in _halves()), bound
     )
-    open_tasks += _rows(conn, [_over_with_a_job(of_tasks, names)], bound)
+    open_tasks += _rows(conn, (_over_with_a_job(of_tasks, h, names) for h in JOBS), bound)
     known = {row["id"] for row in open_tasks}
     of_jobs = [jobs.c[name] for name in OF_JOB]
-    open_jobs = _rows(conn, [select(*of_jobs).where(OPEN, _in(jobs, names))], bound)
-    open_jobs = [row for row in open_jobs if row["task_id"] in known]
+    open_jobs = [
+        row
+        for row in _rows(conn, (select(*of_jobs).where(h, _in(jobs, names)) for h in JOBS), bound)
+        if row["task_id"] in known
+    ]
     held = _rows(conn, [_last_of_parked(of_jobs, names)], bound)
     freezes = select(*(repo_freeze.c[name] for name in OF_FREEZE))
     frozen = _rows(conn, [freezes.where(repo_freeze.c.cleared_at.is_(None))], {})
@@ -161,13 +166,15 @@ def _last_of_parked(columns: list[Any], names: Iterable[str] | None) -> Any:
     last = select(func.max(newest.c.id)).where(newest.c.task_id == tasks.c.id).scalar_subquery()
     found = select(*columns).join_from(tasks, jobs, jobs.c.id == last)
     parked = and_(tasks.c.paused_at.is_not(None), _open(tasks), _in(tasks, names))
-    return found.where(parked, among(jobs.c.status, ENDED))
+    return found.where(parked, among(jobs.c.status, job_states.ENDED))
 
 
-def _over_with_a_job(columns: list[Any], names: Iterable[str] | None) -> Any:
+def _over_with_a_job(
+    columns: list[Any], half: ColumnElement[bool], names: Iterable[str] | None
+) -> Any:
     """Tasks that are over while an agent still works on them: it keeps its slot and the repo."""
     found = select(*columns).join_from(jobs, tasks, jobs.c.task_id == tasks.c.id)
-    return found.where(OPEN, among(tasks.c.stage, sorted(stages.TERMINAL)), _in(jobs, names))
+    return found.where(half, among(tasks.c.stage, sorted(stages.TERMINAL)), _in(jobs, names))
 
 
 def _slots(conn: Connection, now: Moment, stale: float) -> dict[str, int]:
@@ -202,12 +209,19 @@ _IDLE: Final[list[Store]] = []
 """Stores that hold no connection, and with it no rows, at the moment."""
 
 
+def _idle_store() -> Store:
+    try:
+        return _IDLE.pop()
+    except IndexError:
+        return Store("sqlite://")
+
+
 @dataclass
 class Copy:
     """A store of its own, and the clock it goes by."""
 
     now: datetime
-    store: Store = field(default_factory=lambda: _IDLE.pop() if _IDLE else Store("sqlite://"))
+    store: Store = field(default_factory=_idle_store)
 
     def close(self) -> None:
         """Let go of the rows. The store itself waits for the next copy: what it has compiled took
@@ -253,7 +267,7 @@ def _write(conn: Connection, part: OpenPart, slots: Mapping[str, int]) -> None:
 
 def _held(name: str, row: dict[str, Any]) -> dict[str, Any]:
     """A row as it is copied: a live job that was written by hand gets a token to end it by."""
-    if name == "jobs" and row["status"] in LIVE and row["claim_token"] is None:
+    if name == "jobs" and row["claim_token"] is None and row["status"] in job_states.LIVE:
         return {**row, "claim_token": f"by-hand-{row['id']}"}
     return row
 
@@ -275,7 +289,7 @@ def moments_ahead(conn: Connection, now: Moment) -> list[datetime]:
 
 def live_jobs(conn: Connection) -> Rows:
     """Every live job of the copy, longest held first."""
-    live = select(*(jobs.c[name] for name in OF_JOB)).where(among(jobs.c.status, LIVE))
+    live = select(*(jobs.c[name] for name in OF_JOB)).where(LIVE)
     return _rows(conn, [live.order_by(jobs.c.claimed_at, jobs.c.id)], {})
 
 

@@ -6,7 +6,7 @@ and the caller writes the event in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from orch import stages
 from orch.jobs import JobEvent, from_states, target
 from orch.store.moments import Moment, at, later
 from orch.store.schema import among, counters, events, job_deps, jobs, repos, tasks, wakes
-from orch.store.session import add_to, insert_unless_there
+from orch.store.session import add_all, add_to, insert_unless_there
 
 
 def record(conn: Connection, now: Moment, kind: str, **facts: Any) -> None:
@@ -43,6 +43,14 @@ def record_all(conn: Connection, now: Moment, told: Sequence[dict[str, Any]]) ->
 def count(conn: Connection, name: str, label: str = "", amount: float = 1) -> None:
     """Add to a counter that /metrics shows as `orch_<name>_total`."""
     add_to(conn, counters, {"name": name, "label": label}, "value", amount)
+
+
+def count_all(conn: Connection, amounts: Mapping[tuple[str, str], float]) -> None:
+    """Add to several counters; each key is a name and a label as `orch.metrics.key` makes them."""
+    rows = [
+        {"name": name, "label": label, "value": amounts[name, label]} for name, label in amounts
+    ]
+    add_all(conn, counters, "value", sorted(rows, key=lambda row: (row["name"], row["label"])))
 
 
 def wake(conn: Connection, now: Moment, names: Iterable[str], after: float = 0) -> None:

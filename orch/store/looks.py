@@ -92,9 +92,8 @@ def candidates(gate: Gate, now: Moment, *columns: Any) -> Any:
         tasks, tasks.c.id == jobs.c.task_id
     )
     if only_heads:
-        source = repos.join(tasks, tasks.c.id == serial_gate.head(gate, repos.c.name)).join(
-            jobs, and_(jobs.c.task_id == tasks.c.id, QUEUED)
-        )
+        first = serial_gate.head(gate, repos.c.name)
+        source = repos.join(jobs, and_(jobs.c.task_id == first, QUEUED))
         head_only = literal(False, Boolean)
     return (
         select(*columns)
@@ -182,20 +181,21 @@ def _look(gate: Gate, now: Moment, agents: tuple[str, ...], terms: Terms) -> Joi
 
 def _finding(gate: Gate, now: Moment) -> Any:
     # Oldest first: the order of task ids, whichever repo they are of.
-    turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(tasks.c.id, jobs.c.id))
+    turn = func.row_number().over(partition_by=jobs.c.agent, order_by=(jobs.c.task_id, jobs.c.id))
     is_noted = jobs.c.ready_at.is_not(None).label("is_noted")
     own = (jobs.c.id, jobs.c.agent, jobs.c.task_id, turn.label("turn"), is_noted)
     return candidates(gate, now, *own)
 
 
 def _claiming(rows: Rows, gate: Gate, now: Moment, agents: tuple[str, ...], terms: Terms) -> Any:
-    within = select(rows["found"].c.id).where(rows["found"].c.turn <= _slots(rows, agents))
+    found = rows["found"].c
     held: dict[str, Any] = {"started_at": None, "worker": None}
     if terms.worker:
         held = {"started_at": at(now), "worker": bindparam("by")}
     moving = ledger.moving_job(
         "claim",
-        jobs.c.id.in_(within),
+        jobs.c.id == found.id,
+        found.turn <= _slots(rows, agents),
         then="start" if terms.worker else None,
         claim_token=bindparam("token"),
         claimed_at=at(now),
@@ -217,10 +217,9 @@ def _slots(rows: Rows, agents: tuple[str, ...]) -> Any:
 
 def _admitting(rows: Rows, now: Moment) -> Any:
     """Whoever starts its entry job takes its place in the line now."""
-    entering = select(rows["claimed"].c.task_id).where(
-        rows["claimed"].c.agent == stages.ENTRY_AGENT
-    )
-    return update(tasks).where(tasks.c.id.in_(entering)).values(admitted_at=at(now))
+    its = rows["claimed"].c
+    entering = and_(tasks.c.id == its.task_id, its.agent == stages.ENTRY_AGENT)
+    return update(tasks).where(entering).values(admitted_at=at(now))
 
 
 def _telling(rows: Rows, now: Moment, terms: Terms) -> Any:

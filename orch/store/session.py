@@ -253,6 +253,18 @@ def add_to(conn: Connection, table: Any, key: dict[str, Any], column: str, amoun
     conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=grown))
 
 
+def add_all(conn: Connection, table: Any, column: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to several numbers at once; a row holds the whole key and the amount. The caller sorts
+    them, so that two who add to the same ones never wait for each other in a circle."""
+    if not rows:
+        return
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    grown = {column: table.c[column] + statement.excluded[column]}
+    keys = [name for name in rows[0] if name != column]
+    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=grown), rows)
+
+
 def put(conn: Connection, table: Any, key: dict[str, Any], values: dict[str, Any]) -> None:
     """Write the row kept under a key, whether it is there already or not."""
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, bindparam, case, func, select, type_coerce
 
 from orch import serial_gate
-from orch.jobs import ENDED
 from orch.serial_gate import Gate
-from orch.store import fleet
-from orch.store.moments import Moment, later
-from orch.store.schema import LIVE, QUEUED, among, beats, counters, jobs, workers
-from orch.store.session import Row
+from orch.store import fleet, freezes
+from orch.store.moments import Moment, UtcDateTime, later
+from orch.store.schema import (
+    LIVE,
+    QUEUED,
+    beats,
+    counters,
+    jobs,
+    repo_freeze,
+    repos,
+    tasks,
+    workers,
+)
+from orch.store.session import Row, is_any_of
 
 SAMPLE: Final = 1000
 """How many of the oldest waiting jobs are asked for their reasons: all would be too many."""
@@ -64,28 +76,124 @@ def live_workers(conn: Connection, now: Moment, stale: float) -> list[Row]:
     return list(conn.execute(statement.limit(500)).mappings())
 
 
-def waiting(conn: Connection) -> Row:
-    """How many jobs wait, in how many repos, and since when the oldest does."""
-    statement = select(
-        func.count().label("jobs"),
-        func.count(jobs.c.repo.distinct()).label("repos"),
-        func.min(jobs.c.created_at).label("oldest"),
-    ).where(QUEUED)
-    return conn.execute(statement).mappings().one()
+@dataclass(frozen=True)
+class Lanes:
+    """What waits: in all, and in the repos where most does."""
+
+    jobs: int
+    repos: int
+    oldest: datetime | None
+    busiest: list[Row]
+    """Of each its name (`repo`), how many wait (`jobs`), since when (`oldest`); most first. The
+    last may be nameless: the sums of all repos beyond."""
 
 
-def sampled_reasons(conn: Connection, gate: Gate, now: Moment) -> dict[str, int]:
-    """How many of the oldest waiting jobs wait for which reason; `none`: they may start."""
-    statement = serial_gate.snapshot(gate, now).order_by(jobs.c.id).limit(SAMPLE)
-    found: dict[str, int] = {}
-    for row in conn.execute(statement).mappings():
-        reason = serial_gate.reason(row) or "none"
-        found[reason] = found.get(reason, 0) + 1
-    return found
+def lanes(conn: Connection, most: int) -> Lanes:
+    """How much waits where: one walk through the index of what waits, whatever has ended."""
+    rows = list(conn.execute(_LANES, {"most": most}).mappings())
+    rows.sort(key=lambda row: (row["repo"] is None, -row["jobs"], row["oldest"]))
+    return Lanes(
+        sum(row["jobs"] for row in rows),
+        sum(row["repos"] for row in rows),
+        min((row["oldest"] for row in rows), default=None),
+        rows,
+    )
 
 
-def ended_jobs(conn: Connection) -> dict[str, int]:
-    """How many jobs ended, by outcome: the failure's class, or `succeeded`."""
-    outcome = func.coalesce(jobs.c.failure, jobs.c.status)
-    statement = select(outcome, func.count()).where(among(jobs.c.status, ENDED)).group_by(outcome)
+def _lanes() -> Any:
+    count, oldest = func.count(), func.min(jobs.c.created_at)
+    turn = func.row_number().over(order_by=(count.desc(), oldest, jobs.c.repo))
+    each = (
+        select(
+            jobs.c.repo,
+            count.label("jobs"),
+            oldest.label("oldest"),
+            turn.label("turn"),
+        )
+        .where(QUEUED)
+        .group_by(jobs.c.repo)
+        .subquery()
+    )
+    name = case((each.c.turn <= bindparam("most", type_=Integer), each.c.repo))
+    named = select(name.label("repo"), each.c.jobs, each.c.oldest).subquery()
+    return select(
+        named.c.repo,
+        func.sum(named.c.jobs).label("jobs"),
+        func.count().label("repos"),
+        type_coerce(func.min(named.c.oldest), UtcDateTime).label("oldest"),
+    ).group_by(named.c.repo)
+
+
+_LANES: Final = _lanes()
+
+
+def heads_since(conn: Connection, gate: Gate, names: Sequence[str]) -> dict[str, datetime]:
+    """Since when each repo's first contender stands where it is: since it took its place; one that
+    has not started, since its gate was found open, else since it was taken in."""
+    head = serial_gate.head(gate, repos.c.name)
+    noted = select(jobs.c.ready_at).where(QUEUED, jobs.c.task_id == tasks.c.id).scalar_subquery()
+    since = case(
+        (serial_gate.is_past_entry(tasks), serial_gate.place(tasks)),
+        else_=func.coalesce(noted, tasks.c.created_at),
+    )
+    statement = (
+        select(repos.c.name, type_coerce(since, UtcDateTime))
+        .select_from(repos.join(tasks, tasks.c.id == head))
+        .where(is_any_of(repos.c.name, "names"))
+    )
+    return dict(conn.execute(statement, {"names": list(names)}).tuples().all())
+
+
+def holders_since(conn: Connection, most: int) -> dict[str, datetime]:
+    """Per repo with live jobs, since when the oldest of them is; those held longest first."""
+    oldest = func.min(func.coalesce(jobs.c.claimed_at, jobs.c.started_at, jobs.c.created_at))
+    statement = select(jobs.c.repo, type_coerce(oldest, UtcDateTime)).where(LIVE)
+    statement = statement.group_by(jobs.c.repo).order_by(oldest, jobs.c.repo).limit(most)
     return dict(conn.execute(statement).tuples().all())
+
+
+def ready(conn: Connection) -> dict[str, int]:
+    """Per agent the jobs that were noted: their gate was open, and only a slot was missing."""
+    noted = (QUEUED, jobs.c.ready_at.is_not(None), jobs.c.agent.is_not(None))
+    statement = select(jobs.c.agent, func.count()).where(*noted).group_by(jobs.c.agent)
+    return dict(conn.execute(statement).tuples().all())
+
+
+def parked(conn: Connection, gate: Gate) -> dict[str, int]:
+    """How many tasks are parked: for a person's approval, and for whatever else."""
+    found = {"approval": 0, "pause": 0}
+    if "paused" in gate.degraded:
+        return found
+    why = case((tasks.c.approval.is_not(None), "approval"), else_="pause").label("why")
+    statement = select(why, func.count()).where(tasks.c.paused_at.is_not(None)).group_by(why)
+    return found | dict(conn.execute(statement).tuples().all())
+
+
+def frozen(conn: Connection, gate: Gate, now: Moment) -> int:
+    """How many freezes are in force."""
+    if "freeze" in gate.degraded:
+        return 0
+    active = select(func.count()).select_from(repo_freeze)
+    active = active.where(repo_freeze.c.cleared_at.is_(None), freezes.in_force(repo_freeze, now))
+    return conn.execute(active).scalar_one()
+
+
+def sampled_reasons(conn: Connection, gate: Gate, now: Moment) -> dict[str, tuple[int, datetime]]:
+    """Why the oldest waiting jobs wait: how many for each reason, and since when the oldest of
+    them; `none`: they may start."""
+    oldest = (
+        select(jobs.c.task_id)
+        .where(QUEUED)
+        .order_by(jobs.c.created_at, jobs.c.task_id)
+        .limit(SAMPLE)
+    )
+    # Asked for by id: joined, PostgreSQL might rather read all tasks there ever were.
+    ids = list(conn.scalars(oldest))
+    statement = serial_gate.snapshot(gate, now, jobs.c.created_at)
+    statement = statement.where(is_any_of(tasks.c.id, "ids"))
+    found: dict[str, tuple[int, datetime]] = {}
+    for row in conn.execute(statement, {"ids": ids}).mappings():
+        reason = serial_gate.reason(row) or "none"
+        count, since = found.get(reason, (0, row["created_at"]))
+        found[reason] = (count + 1, min(since, row["created_at"]))
+    return found

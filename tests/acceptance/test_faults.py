@@ -264,6 +264,7 @@ def test_an_idle_line_starts_by_the_kick_alone(make_stack: Callable[..., Stack])
     stack.ready()
     scene.add()
     scene.until_passed()
+    assert (scene.starts, scene.attempt) == (1, 1)
 
 
 def test_a_busy_dispatcher_hears_again_after_each_restart_of_redis(
@@ -275,14 +276,14 @@ def test_a_busy_dispatcher_hears_again_after_each_restart_of_redis(
         stack.beat(f"beat-{number}")
     stack.ready()
     for _ in range(4):
-        until_next_tick(stack)
+        assert until_next_tick(stack)
         stack.redis.stop()
         stack.redis.start()
-        until_next_tick(stack)
+        assert until_next_tick(stack)
 
 
-def until_next_tick(stack: Stack) -> None:
-    """Wait until a dispatcher has answered a beat a few more times."""
+def until_next_tick(stack: Stack) -> bool:
+    """Whether a dispatcher answers a beat a few more times."""
     seen = set()
 
     def often() -> bool:
@@ -290,4 +291,4 @@ def until_next_tick(stack: Stack) -> None:
         seen.add(found[0]["at"])
         return len(seen) > 5
 
-    wait_until(often, PATIENCE, "the dispatcher is deaf")
+    return wait_until(often, PATIENCE, "the dispatcher is deaf")

@@ -11,10 +11,11 @@ import structlog.testing
 
 from orch import bootstrap, errands, upkeep
 from orch.ports import Cut, Turn
-from orch.store import fleet
+from orch.store import entries, fleet
 from orch.store.moments import DATABASE_TIME
 from tests.cli.conftest import CommandLine
 from tests.git_bench import commit, git, make_template
+from tests.unit.otlp_receiver import Receiver
 
 HEALTHY = "import pathlib, sys; sys.exit(pathlib.Path('broken').exists())"
 
@@ -126,3 +127,25 @@ def test_the_disk_of_another_host_is_shown_as_well(shop: CommandLine) -> None:
     line.store.dispose()
     assert "Disk of far at " in shop.told("check")
     assert "shop 2 MB; 5 GB free." in shop.told("check")
+
+
+def test_spans_go_to_the_collector_of_the_settings(
+    orch: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "SETTLED_SECONDS", 0.0)
+    receiver = Receiver()
+    try:
+        (orch.folder / "orch.toml").write_text(f'otel_endpoint = "{receiver.url}"\n')
+        assert orch.fact("traces") == {"spans": 0, "failed": ""}
+        orch.fact("add", "T-1", "--repo", "shop")
+        orch.fact("cancel", "T-1")
+        assert orch.fact("traces")["spans"] == 2
+        assert sorted(span.name for span in receiver.spans) == ["task", "wait analysis"]
+    finally:
+        receiver.close()
+
+
+def test_without_a_collector_it_says_how_to_name_one(orch: CommandLine) -> None:
+    refused = orch("traces")
+    assert refused.exit_code == 2
+    assert "ORCH_OTEL_ENDPOINT" in refused.output

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orch import dispatcher
+from orch import dispatcher, head_watch
+from orch.line import Limits
 from orch.store import claims
 from tests.cli.conftest import CommandLine
 
@@ -159,3 +161,16 @@ def test_a_log_outside_the_data_folder_is_not_opened(begun: CommandLine, tmp_pat
     )
     done = begun("logs", "1")
     assert (done.exit_code, done.stdout) == (3, "")
+
+
+def test_a_head_that_keeps_others_waiting_is_named_in_its_lane(incident: CommandLine) -> None:
+    line = incident.line()
+    watched = replace(line, limits=Limits(head_watch=0.001))
+    for _ in range(2):
+        head_watch.look(watched)
+    line.store.dispose()
+    said = "ORCH-116 has kept 1 waiting for "
+    assert said in incident.told("queue")
+    assert said in incident.told("why", "ORCH-116")
+    assert said not in incident.told("why", "ORCH-123")
+    assert incident.fact("queue")["head_watch"]["work_item_id"] == "ORCH-116"

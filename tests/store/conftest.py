@@ -93,7 +93,7 @@ def break_clause(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
         raise RuntimeError("the clause cannot be read")
 
     def break_it(name: str, build: Callable[..., Any] = unreadable) -> None:
-        clause = replace(serial_gate.CLAUSES[name], build=build, of_head=None)
+        clause = replace(serial_gate.CLAUSES[name], build=build, of_head=build)
         monkeypatch.setitem(serial_gate.CLAUSES, name, clause)
         _forget_statements()
 

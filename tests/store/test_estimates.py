@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from orch import estimates, mirror
+from orch.errors import StoreUnavailable
 from orch.repo_settings import RepoSettings
-from orch.store.schema import metadata
+from orch.store.schema import jobs, metadata
 from orch.store.session import Store
 from tests.factories import Rig, dump
 
@@ -150,12 +151,22 @@ def test_why_answers_also_where_nothing_can_be_estimated(
     breakable.task("APP-1")
 
     def fall_over(*_: object, **__: object) -> None:
-        raise ZeroDivisionError
+        raise StoreUnavailable("The task store does not answer: db.example")
 
     with monkeypatch.context() as patch:
         patch.setattr(estimates, "prepare", fall_over)
-        assert eta(breakable, "APP-1")["sentence"].endswith("estimated: ZeroDivisionError.")
+        assert eta(breakable, "APP-1")["sentence"].endswith("at this moment; the log says why.")
     break_clause("paused")
     found = estimates.why(breakable.line, "APP-1")
     assert found["degraded"] == ["paused"]
     assert "without a clause" in found["eta"]["sentence"]
+
+
+def test_a_task_that_ends_between_the_two_looks_is_said_to_have(quick: Rig) -> None:
+    quick.task("APP-1", "deploy")
+    found = mirror.why(quick.line, "APP-1")
+    quick.move("APP-1", "done")
+    quick.store.write(lambda conn: conn.execute(jobs.update().values(status="succeeded")))
+    told = estimates.eta(quick.line, found)
+    assert told is not None
+    assert told["sentence"] == "APP-1 has come to its end meanwhile."

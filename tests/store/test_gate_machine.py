@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 
 from orch import controls, mirror, snapshot
 from orch.controls import Order
@@ -276,9 +277,17 @@ def fast_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+def _keep_every_statement(connection: Any, _: object) -> None:
+    connection.prepared_max, connection.prepare_threshold = 5000, 1
+
+
 @pytest.fixture
 def world(fast_url: str, tmp_path: Path) -> Iterator[World]:
     store = Store(fast_url)
+    if not store.is_sqlite:
+        # Each gate has statements of its own, more of them together than the driver keeps.
+        for engine in (store.writer, store.reader):
+            event.listen(engine, "connect", _keep_every_statement)
     revisions.upgrade(store)
     yield World(store, tmp_path)
     store.dispose()

@@ -222,11 +222,12 @@ def test_a_repo_never_heard_of_gets_its_row_from_a_task_and_from_a_job(rig: Rig)
 # --- what it refuses
 
 
-def second_live(rig: Rig, **more: Any) -> None:
+def second_live(rig: Rig, **more: Any) -> Any:
     rig.task(A, job="running")
     other = rig.task(B, job=None)
     row = {"agent": "analyst", "repo": "app", "task_id": other, "status": "claimed"} | more
-    rig.store.write(lambda conn: conn.execute(insert(jobs).values(**row)))
+    added = insert(jobs).values(**row).returning(jobs.c.id)
+    return rig.store.write(lambda conn: conn.scalar(added))
 
 
 def test_the_law_refuses_a_second_live_serialised_job_of_a_repo(rig: Rig) -> None:
@@ -239,7 +240,7 @@ def test_the_law_refuses_a_second_live_serialised_job_of_a_repo(rig: Rig) -> Non
     "more", [{"serialised": False}, {"status": "queued"}, {"status": "succeeded"}]
 )
 def test_the_law_says_nothing_of_other_jobs(rig: Rig, more: dict[str, Any]) -> None:
-    second_live(rig, **more)
+    assert second_live(rig, **more) > 0
 
 
 @pytest.mark.parametrize(

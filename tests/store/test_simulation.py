@@ -14,6 +14,7 @@ from orch.errors import BadInput, DependencyCycle, IllegalTransition, NotFound, 
 from orch.line import Limits
 from orch.repo_settings import RepoSettings
 from orch.simulation import plan as plans
+from orch.store import answers
 from orch.store.schema import jobs, metadata
 from orch.store.session import Store
 from tests.factories import START, Rig, dump
@@ -376,3 +377,15 @@ def test_rows_nobody_can_work_with_are_parked_as_a_worker_would(docs: Rig) -> No
         "WEB-1": "parked: the task's turns are spent: 7 of 5",
     }
     assert begins(found)["APP-2"] == 0
+
+
+def test_a_persons_word_can_be_tried_as_well(docs: Rig) -> None:
+    docs.task("LIB-1", repo="lib", job="succeeded", track="docs")
+    docs.asked("LIB-1")
+    assert begins(play(docs))["LIB-1"] is None
+    assert begins(play(docs, "answer LIB-1 --reason blue"))["LIB-1"] == 0
+    docs.task("WEB-1", "review", repo="web", job="succeeded", track="docs")
+    which = docs.row_id("WEB-1")
+    docs.store.write(lambda conn: answers.ask_approval(conn, which, docs.clock(), "review"))
+    assert schedule(play(docs, "approve WEB-1"), "web") == [("WEB-1", "deploy", 0, 5)]
+    assert schedule(play(docs, "reject WEB-1 --reason no"), "web")[0][1] == "development"

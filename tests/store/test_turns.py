@@ -99,6 +99,17 @@ def test_rework_goes_back_and_the_sixth_parks(rig: Rig, tmp_path: Path) -> None:
     assert (rig.row(A)["reworks"], rig.job(A)["status"]) == (0, "queued")
 
 
+def test_a_rework_asked_of_a_cancelled_task_is_not_counted(rig: Rig) -> None:
+    rig.task(A, "review")
+    turn = turns.begin(rig.line, rig.claimed(A), "w")
+    assert turn is not None
+    rig.order("cancel", A)
+    again = Decision("fail", "rework", rework_to="development", verdict="rework")
+    result = AgentResult("exited", 0, "rework")
+    assert turns.settle(rig.line, turn, turns.Outcome(result, again), None).written
+    assert (rig.row(A)["stage"], rig.row(A)["reworks"]) == ("cancelled", 0)
+
+
 # --- a tick
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
 import pytest
@@ -47,6 +48,19 @@ def app() -> Celery:
 )
 def test_setting_is_what_was_measured_to_be_safe(app: Celery, setting: str, value: object) -> None:
     assert app.conf[setting] == value
+
+
+def test_spans_are_rung_for_only_where_somebody_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "tally" in celeryconfig.beat_schedule
+    assert "traces" not in celeryconfig.beat_schedule
+    monkeypatch.setenv("ORCH_OTEL_ENDPOINT", "http://127.0.0.1:4318")
+    try:
+        assert "traces" in importlib.reload(celeryconfig).beat_schedule
+    finally:
+        monkeypatch.undo()
+        importlib.reload(celeryconfig)
 
 
 def test_no_connection_waits_for_ever(app: Celery) -> None:

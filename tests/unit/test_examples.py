@@ -113,7 +113,7 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_the_tests_of_every_seed_pass(name: str) -> None:
-    run(EXAMPLES / "seeds" / name, *TESTS)
+    assert run(EXAMPLES / "seeds" / name, *TESTS) == ""
 
 
 def test_set_up_makes_the_same_commits_everywhere_and_writes_over_nothing(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_children_go_when_their_parent_is_killed(tmp_path: Path) -> None:
     finally:
         parent.kill()
         parent.wait()
-    wait_until(lambda: not _runs(int(pid_file.read_text())))
+    assert wait_until(lambda: not _runs(int(pid_file.read_text())))
 
 
 def _runs(pid: int) -> bool:

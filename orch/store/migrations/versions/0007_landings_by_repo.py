@@ -1,6 +1,6 @@
 """Landings by repo
 
-Revision 0007, after 0005: what landed in a repo is found without reading all jobs.
+Revision 0007, after 0006: what landed in a repo is found without reading all jobs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
