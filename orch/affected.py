@@ -7,11 +7,11 @@ a long time without a look concerns many: they are walked through, a page at eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from orch import stages
 from orch.serial_gate import Gate
@@ -48,6 +48,12 @@ class Agenda:
     """Whether a freeze came or went in that time."""
     gate: str = ""
 
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """As it was kept, maybe by a later version that knows more."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: deepcopy(value) for name, value in kept.items() if name in known})
+
     def walk(self, repo: str | None) -> None:
         """Look at all that waits in a repo, or everywhere, from the beginning."""
         known = next((each for each in self.pending if each["repo"] == repo), None)
@@ -60,6 +66,8 @@ class Agenda:
 
     def is_walk_due(self, now: datetime) -> bool:
         """Whether everybody was looked at so long ago that it is time again."""
+        if any(each["repo"] is None for each in self.pending):
+            return False  # under way
         return self.walked_at is None or now - datetime.fromisoformat(self.walked_at) >= WALK
 
 
@@ -77,7 +85,7 @@ class Affected:
     ) -> None:
         self.conn, self.gate, self.moment, self.now, self.holds = conn, gate, moment, now, holds
         self.seen = store.cursor(conn)
-        self.agenda = Agenda(**deepcopy(dict(self.seen.detail)))
+        self.agenda = Agenda.of(self.seen.detail)
         self.ids: set[int] = set()
         self.stirred: dict[str | None, datetime] = {}
         """When something last happened, by repo."""
@@ -137,7 +145,9 @@ class Affected:
     def _read_on(self) -> int:
         """Read what happened; the event up to which nothing will appear any more."""
         conn, seen, agenda = self.conn, self.seen, self.agenda
-        horizon = history.event_horizon(conn, self.moment)
+        horizon = seen.event_id
+        if history.last_event(conn) > horizon:
+            horizon = history.event_horizon(conn, self.moment)
         if seen.looked_at is None:  # the ledger begins here, not with the first event there is
             agenda.ahead = [each["id"] for each in store.events_after(conn, horizon, PAGE)]
             agenda.tops = store.tops(conn)
@@ -187,6 +197,9 @@ class Affected:
         self.agenda.tops = found = store.tops(self.conn)
         if found[0] > job_id:
             newer = store.jobs_after(self.conn, job_id, PAGE)
+            if len(newer) == PAGE:
+                found[0] = newer[-1]["id"]
+                self.more = True
             self.ids.update(each["task_id"] for each in newer)
             self._stir({each["repo"] for each in newer})
         if found[1] > freeze_id:

@@ -22,8 +22,8 @@ from orch.store import spells as store
 from orch.store import views
 from orch.store.session import Connection
 
-STEPS: Final = 10
-"""Most steps of one call: what is left waits for the next one."""
+STEPS: Final = 4
+"""Most steps of one call, about a second in all: what is left waits for the next one."""
 SIGN: Final = timedelta(seconds=15)
 """How often it is written down that somebody looked, where nothing else is to be written."""
 

@@ -135,7 +135,7 @@ def tops(conn: Connection) -> list[int]:
 
 def jobs_after(conn: Connection, job_id: int, most: int) -> list[Row]:
     """The open jobs that came after this one: of which task and repo."""
-    newer = select(jobs.c.task_id, jobs.c.repo).where(jobs.c.id > job_id, OPEN)
+    newer = select(jobs.c.id, jobs.c.task_id, jobs.c.repo).where(jobs.c.id > job_id, OPEN)
     return list(conn.execute(newer.order_by(jobs.c.id).limit(most)).mappings())
 
 

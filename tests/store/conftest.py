@@ -13,10 +13,12 @@ import structlog.testing
 from sqlalchemy import Connection, text
 
 from orch import serial_gate
+from orch.store import revisions
 from orch.store.schema import metadata
 from orch.store.session import Store
 from tests import services
-from tests.factories import Rig
+from tests.factories import START, Rig, SetClock
+from tests.store import timed
 
 
 @pytest.fixture(
@@ -60,6 +62,35 @@ def empty(conn: Connection) -> None:
                 "FROM pg_sequences WHERE last_value IS NOT NULL"
             )
         )
+
+
+@pytest.fixture(
+    scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
+def timed_store(request: pytest.FixtureRequest) -> Iterator[tuple[Store, SetClock]]:
+    """One store of each kind whose clock is set by the test: statements are built once for all."""
+    clock, url, server = SetClock(), "sqlite://", ""
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres_url")
+        url = services.create_database(server, request.getfixturevalue("postgres_template"))
+        timed.let_it_be_set(url)
+    opened = Store(url)
+    if not server:
+        revisions.upgrade(opened)
+    timed.take_the_clock(opened, clock)
+    yield opened, clock
+    opened.dispose()
+    if server:
+        services.drop_database(server, url)
+
+
+@pytest.fixture
+def timed_rig(timed_store: tuple[Store, SetClock]) -> Iterator[Rig]:
+    """A line without rows that runs on its database's clock, which the test sets."""
+    opened, clock = timed_store
+    clock.now = START
+    yield timed.TimedRig(opened, clock)
+    opened.write(empty)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -97,7 +97,7 @@ def test_a_misspelt_queue_is_an_error(app: Celery) -> None:
         app.send_task("orch.work", args=[1, "token"], queue="agent.analist")
 
 
-@pytest.mark.parametrize("entry", ["dispatch", "sweep", "upkeep", "monitor"])
+@pytest.mark.parametrize("entry", ["dispatch", "sweep", "waits", "upkeep", "monitor"])
 def test_beat_entries_go_to_control_and_expire(app: Celery, entry: str) -> None:
     scheduled = app.conf.beat_schedule[entry]
     assert scheduled["task"] == f"orch.{entry}"

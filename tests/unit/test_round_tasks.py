@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from orch import bootstrap, tasks
+from orch import bootstrap, reports, tasks
 from orch.config import Settings
 from orch.store.session import Store
 from tests.factories import Rig
@@ -75,3 +75,12 @@ def test_without_a_health_command_nothing_is_monitored(
     tasks.monitor()
     tasks.upkeep()
     assert told.words == ([("clean", "--errand")] if repos else [])
+
+
+def test_a_ring_for_the_waiting_ledger_looks_at_once(rig: Rig, told: Told) -> None:
+    tasks.look_at_waits()
+    rig.task("A-1")
+    tasks.look_at_waits()
+    tasks.look_at_waits()
+    assert reports.report(rig.line)["totals"]["waited"]["spells"] == 1
+    assert told.words == []
