@@ -30,6 +30,7 @@ from orch.line import Line
 from orch.store.session import Store
 from tests.conftest import IN_CI
 from tests.factories import Rig, SetClock
+from tests.web.conftest import COMPILED
 from web import create_app
 from web.streams import Streams
 
@@ -77,6 +78,7 @@ class Site:
             {"data_dir": self.folder, "agents": {"developer": DEVELOPER}}
         )
         app = create_app(line, settings, clock=self.rig.clock, streams=Streams())
+        app.jinja_env.bytecode_cache = COMPILED
         made = make_server("127.0.0.1", self.port, app, threaded=True, request_handler=_Quiet)
         self.server, self.port = made, made.server_port
         threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()

@@ -215,7 +215,7 @@ def test_every_answer_carries_the_security_headers(web: Web) -> None:
         headers = web.client.get(address).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
         assert "Access-Control-Allow-Origin" not in headers
         expected = "private, no-cache" if address == "/queue" else "no-store"
         assert headers["Cache-Control"] == expected

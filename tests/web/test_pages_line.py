@@ -138,6 +138,7 @@ def test_a_task_whose_gate_is_open_says_what_it_still_lacks(web: Web) -> None:
     ("query", "left"),
     [
         ("repo=lib", {"B-1", "B-2"}),
+        ("q=a-&repo=&stage=&reason=", {"A-1", "A-2"}),
         ("reason=dependency", {"B-2"}),
         ("reason=paused", {"B-1", "F-1", "G-1"}),
         ("reason=freeze", {"C-1", "D-1"}),

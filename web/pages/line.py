@@ -37,9 +37,10 @@ def _some(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Repo = Annotated[str | None, BeforeValidator(_some), Field(max_length=201)]
-Stage = Annotated[str | None, BeforeValidator(_some), Field(max_length=32)]
-Reason = Annotated[str | None, BeforeValidator(_some), Field(max_length=32)]
+Some = BeforeValidator(_some)
+Repo = Annotated[Annotated[str, Field(max_length=201)] | None, Some]
+Stage = Annotated[Annotated[str, Field(max_length=32)] | None, Some]
+Reason = Annotated[Annotated[str, Field(max_length=32)] | None, Some]
 
 
 class Filters(Given):

@@ -8,6 +8,8 @@ from flask import Response, redirect
 from werkzeug.wrappers import Response as Answer
 
 from orch import overview as outline
+from orch.config import Settings
+from orch.health import TICKS_MISSED
 from web.given import Given
 from web.pages import frame
 from web.pages.frame import PAGES
@@ -32,6 +34,16 @@ def overview(call: Call[Given]) -> Response:
     return frame.live(call, "overview.html", lambda: facts(call, health), also, BEAT_SECONDS)
 
 
+def late(health: dict[str, Any], settings: Settings) -> dict[str, bool]:
+    """Which of what should happen again and again has not, for as long as that counts as never."""
+    every = {"beat": settings.tick_seconds, "sweep": settings.sweep_seconds}
+    since = {name: health.get(name, {}).get("seconds") for name in every}
+    return {
+        name: since[name] is None or since[name] > TICKS_MISSED * seconds
+        for name, seconds in every.items()
+    }
+
+
 def facts(call: Call[Given], health: dict[str, Any]) -> dict[str, Any]:
     """What the page shows."""
     seen = outline.overview(call.desk.line)
@@ -41,5 +53,5 @@ def facts(call: Call[Given], health: dict[str, Any]) -> dict[str, Any]:
         "seen": seen,
         "trend": trend,
         "landed": sum(point["value"] for point in trend["landed"]),
-        "tick": call.desk.settings.tick_seconds,
+        "late": late(health, call.desk.settings),
     }

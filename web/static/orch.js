@@ -39,7 +39,7 @@
   const rows = () => new Map([...live().querySelectorAll("[data-row]")].map((row) => {
     const copy = row.cloneNode(true);
     copy.querySelectorAll("time, progress").forEach((each) => each.remove());
-    return [row.id, copy.textContent];
+    return [row.id || row.dataset.row, copy.textContent];
   }));
   const announce = (before, after) => {
     const names = new Set([...before.keys(), ...after.keys()]);
@@ -106,10 +106,6 @@
     clearTimeout(timer);
     if (wanted && wanted.checked && !document.hidden && !ended) timer = setTimeout(ask, wait);
   };
-  // What a person opened stays as it is.
-  document.addEventListener("htmx:before:morph:attr", (event) => {
-    if (event.detail.attrName === "open" && event.target instanceof HTMLDetailsElement) event.preventDefault();
-  });
   if (wanted && live().dataset.tag) {
     fresh.hidden = false;
     wanted.closest("label").hidden = false;
