@@ -248,7 +248,7 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
                 places[key] = f"{source}, {name}"
     # Meant for every program here, so that what is no address for orch is no reason to stop.
     usual = environ.get(OTEL_ENDPOINT, "")
-    if "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
+    if usual and "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
         values["otel_endpoint"] = usual
         places["otel_endpoint"] = f"environment, {OTEL_ENDPOINT}"
     try:
