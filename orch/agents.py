@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orch import names, stages
+from orch import names, stages, tokens
 from orch.errors import NotFound
 from orch.line import Line
 from orch.store import fleet, views
@@ -32,28 +32,39 @@ class Order:
 
     verb: str
     agent: str
-    actor: str
+    actor: str = "orch"
     reason: str = ""
     until: datetime | None = None
     """Suspend: until when; by default for a quarter of an hour."""
+    within: tuple[str, ...] = ()
+    """The repos whoever asks may steer; empty is all of them."""
 
 
 def suspend(
-    line: Line, agent: str, actor: str, reason: str, until: datetime | None = None
+    line: Line,
+    agent: str,
+    actor: str,
+    reason: str,
+    until: datetime | None = None,
+    within: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Give an agent nothing to do until then, by default for a quarter of an hour.
 
-    Raises BadInput, and NotFound for an agent no stage has.
+    Raises BadInput, NotFound for an agent no stage has, and Forbidden for whoever may steer some
+    repos only.
     """
-    return carry_out(line, Order("suspend", agent, actor, reason, until))
+    return carry_out(line, Order("suspend", agent, actor, reason, until, within))
 
 
-def resume(line: Line, agent: str, actor: str, reason: str = "") -> dict[str, Any]:
+def resume(
+    line: Line, agent: str, actor: str, reason: str = "", within: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """End an agent's suspension, and let what waits for it start.
 
-    Raises BadInput, and NotFound for an agent no stage has.
+    Raises BadInput, NotFound for an agent no stage has, and Forbidden for whoever may steer some
+    repos only.
     """
-    return carry_out(line, Order("resume", agent, actor, reason))
+    return carry_out(line, Order("resume", agent, actor, reason, within=within))
 
 
 def carry_out(line: Line, order: Order) -> dict[str, Any]:
@@ -72,9 +83,11 @@ def carry_out(line: Line, order: Order) -> dict[str, Any]:
 
 
 def check(order: Order) -> str:
-    """The agent's name. Raises BadInput for words that cannot be used, NotFound for the agent."""
+    """The agent's name. Raises BadInput for words that cannot be used, NotFound for the agent, and
+    Forbidden for whoever may steer some repos only."""
     name = _known(order.agent)
     names.reason(order.reason, required=order.verb == "suspend")
+    tokens.require_reach(order.within, order.actor, tokens.EVERYWHERE)
     return name
 
 

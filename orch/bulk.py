@@ -32,8 +32,10 @@ class Several:
 
     verb: str
     items: tuple[str, ...]
-    actor: str
     reason: str = ""
+    actor: str = "orch"
+    within: tuple[str, ...] = ()
+    """The repos whoever asks may steer; empty is all of them."""
 
     def orders(self) -> list[Order]:
         """Each as the control it is. Raises BadInput for what is no control of many."""
@@ -47,7 +49,10 @@ class Several:
             )
         if len(self.items) > LIMIT:
             raise BadInput(f"{LIMIT} tasks at a time; {len(self.items)} were given.", field="item")
-        found = [Order(self.verb, item, self.actor, self.reason) for item in self.items]
+        found = [
+            Order(self.verb, item, self.actor, self.reason, within=self.within)
+            for item in self.items
+        ]
         for each in found:
             controls.check(each)
         return found
@@ -119,7 +124,7 @@ def _alone(line: Line, order: Order) -> dict[str, Any]:
 def _one(conn: Connection, line: Line, order: Order) -> dict[str, Any]:
     try:
         with apart(conn):
-            changed = controls.VERBS[order.verb](conn, line, order)
+            changed = controls.act(conn, line, order)
     except OrchError as error:
         return _end(order, "refused", error.message)
     return _end(order, "done" if changed else "unchanged", "" if changed else "It is so already.")

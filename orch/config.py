@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -27,6 +26,7 @@ from pydantic import (
 
 from orch import names, stages, toml_lines
 from orch.agent_settings import AgentSettings
+from orch.door_settings import DoorSettings
 from orch.errors import BadInput, ConfigError
 from orch.notice_settings import (
     Kinds,
@@ -58,7 +58,7 @@ HERE: Final = "{here}"
 """In an agent's settings: the folder of orch.toml, so that scripts may lie beside it."""
 
 
-class Settings(BaseModel):
+class Settings(DoorSettings):
     """Everything orch can be told. `docs/operating.md` explains, `.env.example` lists."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from orch import approvals, mirror, names, snapshot, stages, task_deps
+from orch import approvals, mirror, names, snapshot, stages, task_deps, tokens
 from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -41,11 +41,13 @@ class Order:
     """Freeze: the work item that may pass."""
     on: str | None = None
     """Depend and undepend: the work item that comes first."""
+    within: tuple[str, ...] = ()
+    """Globs of the repos that who asks may steer; none is all. See `tokens.Holder.signing`."""
 
 
 def carry_out(line: Line, order: Order) -> dict[str, Any]:
     """Do it, ring the dispatcher, and answer `{changed, …state after}`. Raises OrchError."""
-    act, state = _known(order)
+    state = _known(order)
     check(order)
 
     def run(conn: Connection, line: Line) -> dict[str, Any]:
@@ -82,10 +84,22 @@ def check(order: Order) -> None:
             names.work_item(other)
 
 
-def _known(order: Order) -> tuple[Act, State]:
+def _known(order: Order) -> State:
     if order.verb not in VERBS:
         raise BadInput(f"“{names.shown(order.verb)}” is not a control.", verbs=sorted(VERBS))
-    return VERBS[order.verb], (_repo_state if order.verb in OF_REPOS else _task_state)
+    return _repo_state if order.verb in OF_REPOS else _task_state
+
+
+def act(conn: Connection, line: Line, order: Order) -> bool:
+    """Do it in this transaction, for whoever may; whether it changed anything. Raises OrchError.
+
+    Every way to a control, previews included, leads through here: the repo is asked for only once.
+    """
+    if order.within:
+        is_of_repo = order.verb in OF_REPOS
+        repo = order.target if is_of_repo else task_named(conn, order.target)["repo"]
+        tokens.require_reach(order.within, order.actor, repo)
+    return VERBS[order.verb](conn, line, order)
 
 
 def task_named(conn: Connection, work_item_id: str) -> Row:
@@ -303,12 +317,14 @@ class NewTask:
     paused: bool = False
 
 
-def add_task(line: Line, new: NewTask, actor: str) -> dict[str, Any]:
+def add_task(line: Line, new: NewTask, actor: str, within: tuple[str, ...] = ()) -> dict[str, Any]:
     """Take in a work item: its task, its dependencies and its entry job, all or nothing.
 
-    Raises BadInput, AlreadyThere, UnknownTask for an unknown predecessor, DependencyCycle.
+    Raises BadInput, AlreadyThere, UnknownTask for an unknown predecessor, DependencyCycle, and
+    Forbidden for a repo that the globs `within` do not cover.
     """
     fields = check_new(new, line.repos)
+    tokens.require_reach(within, actor, new.repo)
 
     def run(conn: Connection, line: Line) -> dict[str, Any]:
         now = line.now()

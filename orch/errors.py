@@ -202,6 +202,13 @@ class Forbidden(OrchError):
     fix = "Ask for a token with the role named above."
 
 
+class TooManyTries(OrchError):
+    """This was tried too often in a short time."""
+
+    code = "too_many_tries"
+    fix = "Wait as long as the Retry-After header says; nobody is locked out for good."
+
+
 class ChannelError(OrchError):
     """A notice could not be sent."""
 

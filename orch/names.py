@@ -23,6 +23,8 @@ _REMOTE: Final = re.compile(
     re.ASCII,
 )
 _WEB: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:[/?#][!-~]*)?\Z")
+_PERSON: Final = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,79}\Z")
+_NOT_PEOPLE: Final = frozenset({"orch", "local", "anybody"})
 _AGENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 # Text that git refuses in a ref, or that means something to it.
 _ODD: Final = re.compile(r"\.\.|\.$|\.lock$", re.IGNORECASE)
@@ -84,6 +86,27 @@ def repo_or_glob(value: object) -> str:
             field="repo",
         )
     return repo(value)
+
+
+def covers(glob: str, wanted: str) -> bool:
+    """Whether a glob fits every repo that `wanted`, a name or a glob itself, may stand for.
+
+    It errs towards no: globs that only together cover another one do not.
+    """
+    parts = {"*": ".*", "?": "[^*]"}  # of another glob, a ? may be covered by ?, a * may not
+    return bool(re.fullmatch("".join(parts.get(c, re.escape(c)) for c in glob), wanted))
+
+
+def person(value: object) -> str:
+    """A person's name, in lower case: Ann and ann are one. Raises BadInput."""
+    name = value.strip().lower() if isinstance(value, str) else ""
+    if _PERSON.match(name) and name not in _NOT_PEOPLE:
+        return name
+    raise BadInput(
+        f"“{shown(value)}” is not a person's name.",
+        suggested_fix="Use up to 80 letters, digits and . _ + @ -, as in an account or e-mail.",
+        field="name",
+    )
 
 
 def agent(value: object) -> str:

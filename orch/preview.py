@@ -32,7 +32,7 @@ def preview(line: Line, order: Order) -> dict[str, Any]:
     controls.check(order)
 
     def act(conn: Connection, line: Line) -> bool:
-        return controls.VERBS[order.verb](conn, line, order)
+        return controls.act(conn, line, order)
 
     return tried(line, lambda conn: _touched(conn, order), act)
 

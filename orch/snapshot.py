@@ -85,9 +85,9 @@ def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, 
     _add_paused(conn, gate, per_repo, wanted)
     _add_freezes(conn, now, gate, per_repo)
     _add_active(conn, gate, per_repo)
+    _add_head_watch(conn, per_repo)
     for repo, count in _counts(conn, gate, now, per_repo, wanted).items():
         per_repo[repo]["waiting_total"] = count
-    _add_head_watch(conn, per_repo)
     return {
         "generated_at": views.moment(conn, now),
         "degraded": sorted(gate.degraded),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 
 from orch import bootstrap
@@ -13,8 +14,10 @@ from orch.changes import Changes
 from orch.clock import Clock, utc_now
 from orch.config import Settings
 from orch.line import Line
+from orch.passwords import Passwords
 from web import problems
 from web.given import BODY_LIMIT
+from web.proxies import Proxies
 from web.routes import Desk
 from web.streams import Streams
 
@@ -31,6 +34,22 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 """On every answer that does not say otherwise itself."""
+
+
+TRANSPORT: Final = "max-age=31536000"
+"""How long a browser that came by HTTPS comes by nothing else."""
+
+
+class _App(Flask):
+    """Flask behind whatever proxies the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("web", static_folder=None)
+        self._proxies = Proxies(super().wsgi_app, settings)
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve one request."""
+        return self._proxies(environ, start_response)
 
 
 class _Json(DefaultJSONProvider):
@@ -53,12 +72,13 @@ def create_app(
     clock: Clock = utc_now,
     streams: Streams | None = None,
     changes: Changes | None = None,
+    passwords: Passwords | None = None,
 ) -> Flask:
     """The app on a line that is ready. It opens no session of its own and reads no environment."""
     from web import pages
     from web.api import ROUTES
 
-    app = Flask("web", static_folder=None)
+    app = _App(settings)
     app.json = _Json(app)
     app.config.update(
         MAX_CONTENT_LENGTH=BODY_LIMIT + 1,
@@ -71,6 +91,7 @@ def create_app(
         clock,
         streams or Streams(),
         changes or bootstrap.build_changes(settings),
+        passwords or Passwords(),
     )
     problems.register(app)
     app.after_request(_secured)
@@ -88,4 +109,6 @@ def trusted_hosts(settings: Settings) -> list[str]:
 def _secured(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", TRANSPORT)
     return response

@@ -102,12 +102,12 @@ def _until(call: Call[Any]) -> datetime | None:
 
 
 def _of_task(call: Call[Any], verb: str, **more: Any) -> dict[str, Any]:
-    told = {"actor": call.holder.name, "reason": call.given.reason}
+    told = {**call.holder.signing, "reason": call.given.reason}
     return _ordered(call, Order(verb, call.given.work_item, **told, **more))
 
 
 def _of_repo(call: Call[Any], verb: str, **more: Any) -> dict[str, Any]:
-    told = {"actor": call.holder.name, "reason": call.given.reason}
+    told = {**call.holder.signing, "reason": call.given.reason}
     return _ordered(call, Order(verb, call.given.repo, **told, **more))
 
 
@@ -153,14 +153,15 @@ def agents_listed(call: Call[Given]) -> dict[str, Any]:
 @ROUTES.add("POST", "/agents/<agent>/suspend", "operator", values.Suspend, "either")
 def suspend(call: Call[values.Suspend]) -> dict[str, Any]:
     """Give an agent nothing to do for a while, whichever task it is of; what runs goes on."""
-    asked = call.given
-    return agents.suspend(call.desk.line, asked.agent, call.holder.name, asked.reason, _until(call))
+    asked, signed, until = call.given, call.holder.signing, _until(call)
+    return agents.suspend(call.desk.line, asked.agent, reason=asked.reason, until=until, **signed)
 
 
 @ROUTES.add("POST", "/agents/<agent>/resume", "operator", values.AgentControl, "either")
 def resume_agent(call: Call[values.AgentControl]) -> dict[str, Any]:
     """End an agent's suspension, and let what waits for it start."""
-    return agents.resume(call.desk.line, call.given.agent, call.holder.name, call.given.reason)
+    asked, signed = call.given, call.holder.signing
+    return agents.resume(call.desk.line, asked.agent, **signed, reason=asked.reason)
 
 
 # --- tasks ------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ def add(call: Call[values.Add]) -> Response:
         depends_on=new.depends_on,
         paused=new.paused,
     )
-    said = controls.add_task(call.desk.line, task, call.holder.name)
+    said = controls.add_task(call.desk.line, task, **call.holder.signing)
     return as_json(said, 201, {"Location": f"/tasks/{new.work_item}"})
 
 
@@ -235,14 +236,16 @@ def approve(call: Call[values.TaskControl]) -> dict[str, Any]:
 def reject(call: Call[values.Reject]) -> dict[str, Any]:
     """Send a task that waits for approval back to be done again."""
     given = call.given
-    return _ordered(call, Order("reject", given.work_item, call.holder.name, given.note))
+    signed = call.holder.signing
+    return _ordered(call, Order("reject", given.work_item, **signed, reason=given.note))
 
 
 @ROUTES.add("POST", "/tasks/<work_item>/answer", "operator", values.Answer, "either")
 def answer(call: Call[values.Answer]) -> dict[str, Any]:
     """Answer the question that parked a task."""
     given = call.given
-    return _ordered(call, Order("answer", given.work_item, call.holder.name, given.text))
+    signed = call.holder.signing
+    return _ordered(call, Order("answer", given.work_item, **signed, reason=given.text))
 
 
 @ROUTES.add("POST", "/tasks/<work_item>/dependencies", "operator", values.Depend, "either")

@@ -21,6 +21,7 @@ from orch.errors import (
     OrchError,
     SchemaMismatch,
     StoreUnavailable,
+    TooManyTries,
     Unauthorised,
 )
 
@@ -52,6 +53,7 @@ STATUS: Final[dict[type[OrchError], int]] = {
     IllegalTransition: 409,
     LostRace: 409,
     TooManyStreams: 429,
+    TooManyTries: 429,
     TooManySimulations: 429,
     BrokerUnavailable: 503,
     StoreUnavailable: 503,
@@ -94,7 +96,7 @@ def problem(status: int, code: str, detail: str, fix: str, **facts: Any) -> Resp
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="orch"'
     if status in (429, 503):
-        response.headers["Retry-After"] = RETRY_AFTER
+        response.headers["Retry-After"] = str(facts.get("retry_after", RETRY_AFTER))
     return response
 
 

@@ -18,11 +18,13 @@ from orch.changes import Changes
 from orch.clock import Clock
 from orch.config import Settings
 from orch.line import Line
+from orch.passwords import Passwords
 from orch.readings import Readings
 from orch.tokens import Holder, Role
-from web import entrance, given
+from web import entrance, given, turned_away, visits
 from web.given import Given, Source
 from web.streams import Streams
+from web.visits import Visit
 
 G = TypeVar("G", bound=Given)
 Method = Literal["GET", "POST", "DELETE"]
@@ -62,6 +64,7 @@ class Desk:
     clock: Clock
     streams: Streams
     changes: Changes
+    passwords: Passwords = field(default_factory=Passwords)
 
     _health: Remembered = field(default_factory=Remembered)
     _readings: Remembered = field(default_factory=Remembered)
@@ -102,8 +105,13 @@ class Call(Generic[G]):
     desk: Desk
     given: G
     holder: Holder
-    csrf: str = ""
-    """What a form of this person has to bring along."""
+    visit: Visit | None = None
+    """The visit of a person, where it is a page that was asked for."""
+
+    @property
+    def csrf(self) -> str:
+        """What the forms of this answer carry."""
+        return "" if self.visit is None else self.visit.csrf
 
 
 View = Callable[[Call[Any]], Any]
@@ -182,15 +190,47 @@ class Routes:
 
 def _answering(route: Route, desk: Desk) -> Callable[..., Answer]:
     def answer(**path: str) -> Answer:
+        if route.path.startswith("/ui/"):
+            return _answer_person(route, desk, path)
         holder = EVERYBODY
         if route.role is not None:
-            host = desk.settings.web_host
-            holder = entrance.admit(desk.line, request, host, route.role)
-        values = given.read(route.takes, request, path, route.source)
-        said = route.view(Call(desk, values, holder))
-        return said if isinstance(said, Answer) else as_json(said)
+            holder = entrance.admit(desk.line, desk.settings, request, route.role)
+        return _said(route, path, desk, holder)
 
     return answer
+
+
+def _answer_person(route: Route, desk: Desk, path: Mapping[str, str]) -> Answer:
+    visit = entrance.visit(desk.line, desk.settings, request)
+    answer = _stopped(route, visit)
+    if answer is None:
+        answer = _said(route, path, desk, visit.holder or EVERYBODY, visit)
+    if visit.is_new and "Set-Cookie" not in answer.headers:
+        visits.give(answer, request, visit.secret, desk.settings.web_session_seconds)
+    return answer
+
+
+def _stopped(route: Route, visit: Visit) -> Answer | None:
+    """Why a person does not get there. Raises Forbidden, also for a form that is not of ours."""
+    if route.role is not None and visit.holder is None:
+        return turned_away.turn_away(visit, request)
+    if not visits.is_proved(visit, request):
+        return turned_away.refuse_form(visit, request)
+    if route.role is not None and visit.holder is not None:
+        entrance.require_role(visit.holder, route.role)
+    return None
+
+
+def _said(
+    route: Route,
+    path: Mapping[str, str],
+    desk: Desk,
+    holder: Holder,
+    visit: Visit | None = None,
+) -> Answer:
+    values = given.read(route.takes, request, dict(path), route.source)
+    said = route.view(Call(desk, values, holder, visit))
+    return said if isinstance(said, Answer) else as_json(said)
 
 
 def as_json(said: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

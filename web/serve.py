@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import click
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
-from orch import bootstrap, logs, tasks, tokens
+from orch import bootstrap, invitations, logs, tasks, tokens
 from orch.config import Settings
-from orch.errors import ConfigError
+from orch.invitations import address, welcome_path
 from orch.line import Line
 from web import create_app
-from web.entrance import is_loopback
 from web.streams import MOST
 
 THREADS: Final = 2 * MOST
 """As many for calls as for streams."""
+FIRST: Final = "For half an hour, and once, this makes you the admin:"
 STOP_SECONDS: Final = 10
 """How long answers that have begun may go on when the server is to stop."""
 
@@ -26,20 +27,24 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop. Raises ConfigError, SchemaMismatch, StoreUnavailable."""
     line = tasks.line()
     require_tokens_beyond_loopback(line, settings)
+    invitation = invitations.first(line)
     # The worker is forked from here and opens connections of its own.
     line.store.dispose()
     tasks.line.cache_clear()
     tasks.queue.cache_clear()
-    _Server(settings).run()
+    _Server(settings, invitation).run()
 
 
 def require_tokens_beyond_loopback(line: Line, settings: Settings) -> None:
     """Raise ConfigError for an address others can reach while nobody could be told from another."""
-    if not is_loopback(settings.web_host) and not tokens.any_usable(line):
-        raise ConfigError(
-            f"{settings.web_host} can be reached by others, and there is no token.",
-            suggested_fix="Run `orch token add NAME --role admin` first, or bind to 127.0.0.1.",
-        )
+    if not settings.web_proxy_user_header:
+        tokens.require_beyond_loopback(line, settings.web_host)
+
+
+def tell_invitation(secret: str, site: str) -> None:
+    """Say once, on the terminal of whoever started this, how to become the first admin."""
+    # Not through the log: what is logged is kept, and read by more people.
+    click.echo(f"Nobody can sign in yet. {FIRST} {site}{welcome_path(secret)}", err=True)
 
 
 class Worker(ThreadWorker):
@@ -54,8 +59,9 @@ class Worker(ThreadWorker):
 
 
 class _Server(BaseApplication):
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, invitation: str | None) -> None:
         self._settings = settings
+        self._invitation = invitation
         super().__init__()
 
     def load_config(self) -> None:
@@ -72,10 +78,17 @@ class _Server(BaseApplication):
             "forwarded_allow_ips": "",  # nobody's word is taken for where a request comes from
             "accesslog": None,  # an address may hold what should not be kept
             "control_socket_disable": True,
+            "when_ready": self._ready,
         }
         for name, value in wanted.items():
             if name in self.cfg.settings:  # older versions know fewer
                 self.cfg.set(name, value)
+
+    def _ready(self, server: Any) -> None:
+        """It listens, so that its port is known."""
+        if self._invitation is not None and server.LISTENERS:
+            host, port = server.LISTENERS[0].getsockname()[:2]
+            tell_invitation(self._invitation, address(self._settings.web_url, host, port))
 
     def load(self) -> Flask:
         """Build the app in the worker, after the fork."""

@@ -79,7 +79,7 @@ def upgrade(session: Session) -> None:
     before = revisions.current(store)
     after = revisions.upgrade(store)
     store.dispose()
-    _answer(
+    tell_answer(
         session,
         {"changed": before != after, "before": before, "revision": after},
         (
@@ -96,7 +96,7 @@ def current(session: Session) -> None:
     """Show the revision of the database, and whether this orch works with it."""
     store = bootstrap.build_store(session.settings)
     found, needed = revisions.current(store), revisions.newest()
-    _answer(
+    tell_answer(
         session,
         {"revision": found, "needed": needed, "current": found == needed},
         (f"The database is at revision {found or 'none'}; this orch works with {needed}."),
@@ -119,7 +119,7 @@ def add_repo(session: Session, name: str) -> None:
     name, line = names.repo(name), session.line
     changed = line.store.write(lambda conn: catalogue.add_repo(conn, name))
     said = f"{name} is known now." if changed else f"{name} was known already."
-    _answer(session, {"changed": changed, "repo": name}, said)
+    tell_answer(session, {"changed": changed, "repo": name}, said)
 
 
 @repo.command("list")
@@ -129,24 +129,28 @@ def list_repos(session: Session) -> None:
     """List the repos with their open and parked tasks."""
     line = session.line
     rows = line.store.read(lambda conn: catalogue.repos_listed(conn, line.now()))
-    _list(session, rows, ("repo", "open_tasks", "paused_tasks", "frozen"), "repos")
+    tell_rows(session, rows, ("repo", "open_tasks", "paused_tasks", "frozen"), "repos")
 
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke tokens for the web."""
+    """Make, list and revoke tokens for programs."""
 
 
 @token.command("add")
 @click.argument("name")
 @click.option("--role", type=click.Choice(tokens.ROLES), default="viewer", show_default=True)
 @click.option("--until", help="When it ends by itself: 2026-12-24T18:00Z, +90m, +2h, +1d.")
+@click.option("--repos", multiple=True, metavar="GLOB", help="Steer only these; repeatable.")
 @output.as_json
 @pass_session
-def add_token(session: Session, name: str, role: str, until: str | None) -> None:
+def add_token(
+    session: Session, name: str, role: str, until: str | None, repos: tuple[str, ...]
+) -> None:
     """Make a token for NAME. It is shown this once; only a hash of it is kept."""
     ends = names.moment(until, "until", clock.utc_now())
-    answer = tokens.add(session.line, name, role, session.actor, expires_at=ends)
+    line, actor = session.line, session.actor
+    answer = tokens.add(line, name, role, actor, expires_at=ends, repos=repos)
     if session.wants_json:
         output.json_line(answer)
         return
@@ -159,8 +163,8 @@ def add_token(session: Session, name: str, role: str, until: str | None) -> None
 @pass_session
 def list_tokens(session: Session) -> None:
     """List every token ever made, without the tokens themselves."""
-    columns = ("name", "role", "usable", "created_at", "expires_at", "revoked_at")
-    _list(session, tokens.listed(session.line), columns, "tokens")
+    columns = ("name", "role", "repos", "usable", "created_at", "expires_at", "revoked_at")
+    tell_rows(session, tokens.listed(session.line), columns, "tokens")
 
 
 @token.command("revoke")
@@ -171,17 +175,19 @@ def revoke_token(session: Session, name: str) -> None:
     """End the token of NAME at once."""
     answer = tokens.revoke(session.line, name, session.actor)
     said = "is revoked." if answer["changed"] else "was revoked already."
-    _answer(session, answer, f"The token of {answer['name']} {said}")
+    tell_answer(session, answer, f"The token of {answer['name']} {said}")
 
 
-def _answer(session: Session, answer: dict[str, Any], sentence: str) -> None:
+def tell_answer(session: Session, answer: dict[str, Any], sentence: str) -> None:
+    """One fact as JSON, or its sentence."""
     if session.wants_json:
         output.json_line(answer)
     else:
         output.say(sentence, "bold")
 
 
-def _list(session: Session, rows: Any, columns: tuple[str, ...], what: str) -> None:
+def tell_rows(session: Session, rows: Any, columns: tuple[str, ...], what: str) -> None:
+    """Facts as JSON lines, or as a table with their number above it."""
     if session.wants_json:
         output.json_lines_of(rows)
         return

@@ -211,7 +211,8 @@ def listed(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A plain list; every cell is somebody's words."""
     table = plain_table(*columns)
     for row in rows:
-        table.add_row(*(shown(cell) for cell in row))
+        cells = (", ".join(cell) if isinstance(cell, list) else cell for cell in row)
+        table.add_row(*(shown(cell) for cell in cells))
     return table
 
 

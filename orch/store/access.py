@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
 
@@ -14,6 +14,7 @@ _SHOWN = (
     tokens.c.id,
     tokens.c.name,
     tokens.c.role,
+    tokens.c.repos,
     tokens.c.created_at,
     tokens.c.expires_at,
     tokens.c.revoked_at,
@@ -36,18 +37,9 @@ def token_named(conn: Connection, name: str, now: Moment) -> Row | None:
     )
 
 
-def insert_token(
-    conn: Connection,
-    now: Moment,
-    name: str,
-    role: str,
-    token_hash: str,
-    expires_at: datetime | None,
-) -> Row:
-    """Write one token's row."""
-    statement = insert(tokens).values(
-        name=name, role=role, token_hash=token_hash, created_at=at(now), expires_at=expires_at
-    )
+def insert_token(conn: Connection, now: Moment, **values: Any) -> Row:
+    """Write one token's row: name, role, repos, token_hash, expires_at."""
+    statement = insert(tokens).values(created_at=at(now), **values)
     return conn.execute(statement.returning(*_SHOWN)).mappings().one()
 
 

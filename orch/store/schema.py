@@ -300,6 +300,7 @@ tokens = Table(
     _created(),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("repos", JSON, nullable=False, server_default="[]"),
 )
 
 HAND_WRITTEN: Final[dict[str, Sequence[str]]] = {

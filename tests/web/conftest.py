@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
+from werkzeug.test import TestResponse
 
-from orch import tokens
+from orch import people, tokens
 from orch.adapters.memory_changes import MemoryChanges
 from orch.clock import new_id
 from orch.config import Settings
 from orch.line import Line
+from orch.passwords import Passwords
+from orch.people import NewPerson
 from orch.store.session import Store
 from tests.factories import Rig
 from web import create_app
 from web.streams import Streams
+
+PASSWORD = "a few words in a row"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+_CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+_CARRIED = re.compile(r'"X-CSRF-Token": "([0-9a-f]{64})"')
+
+
+def csrf_in(page: TestResponse) -> str:
+    """What the forms of a page carry."""
+    found = _CSRF.search(page.text) or _CARRIED.search(page.text)
+    assert found, page.text
+    return found[1]
+
+
+class Person:
+    """Somebody with a browser: sends forms as its pages do."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+
+    def get(self, address: str, **more: Any) -> TestResponse:
+        return self.client.get(address, **more)
+
+    def post(self, address: str, page: str = "/ui/me", **fields: Any) -> TestResponse:
+        """Send a form, with the proof that `page` carries."""
+        fields = {"csrf": csrf_in(self.client.get(page)), **fields}
+        return self.client.post(address, data=fields)
+
+    def sign_in(self, name: str, password: str = PASSWORD, **more: Any) -> TestResponse:
+        return self.post("/ui/sign-in", "/ui/sign-in", name=name, password=password, **more)
 
 
 class _Compiled(BytecodeCache):
@@ -48,17 +83,24 @@ class Web:
         # Beside the rig's own line, which hands out short tokens.
         self.line = Line(rig.store, rig.queue, rig.clock, new_id, rig.gate, rig.limits)
         self.settings = Settings.model_validate({"data_dir": folder, **more})
-        self.people: dict[str, str] = {}
+        self.known: dict[str, str] = {}
         self.pauses: list[float] = []
         self.changes = MemoryChanges()
         self.streams = Streams(most=2, longest=60, pause=self.pauses.append)
+        self.passwords = Passwords(CHEAP)
+        self._made: tuple[tuple[Any, ...], Flask] | None = None
 
     @property
     def app(self) -> Flask:
-        more = {"streams": self.streams, "changes": self.changes}
-        app = create_app(self.line, self.settings, clock=self.rig.clock, **more)
-        app.jinja_env.bytecode_cache = COMPILED
-        return app
+        """Made anew when something of it has changed: a new one compiles its templates anew."""
+        key = (self.line, self.settings, self.streams, self.passwords)
+        if self._made is None or any(a is not b for a, b in zip(key, self._made[0], strict=True)):
+            parts: dict[str, Any] = {"streams": self.streams, "passwords": self.passwords}
+            parts["changes"] = self.changes
+            app = create_app(self.line, self.settings, clock=self.rig.clock, **parts)
+            app.jinja_env.bytecode_cache = COMPILED
+            self._made = (key, app)
+        return self._made[1]
 
     @property
     def client(self) -> FlaskClient:
@@ -70,6 +112,21 @@ class Web:
         client = self.client
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {self.token(role)}"
         return client
+
+    def person(self, name: str = "ann", role: str = "viewer", *repos: str) -> str:
+        """Let somebody come in; the name."""
+        people.add(self.line, self.passwords, NewPerson(name, role, repos, PASSWORD), "root")
+        return name
+
+    def visitor(self, **more: Any) -> Person:
+        """Somebody with a browser, not signed in."""
+        return Person(self.app.test_client(**more))
+
+    def signed_in(self, role: str = "viewer", *repos: str, name: str = "") -> Person:
+        """Somebody of this role, signed in."""
+        person, visitor = self.person(name or f"p-{role}", role, *repos), self.visitor()
+        assert visitor.sign_in(person).status_code == 303
+        return visitor
 
     def token(self, role: str, name: str = "") -> str:
         made: str = tokens.add(self.line, name or f"the-{role}", role, "ann")["token"]

@@ -74,11 +74,11 @@ class Page(HTMLParser):
 
 def person(web: Web, role: str = "operator") -> FlaskClient:
     """Somebody with a browser, of this role."""
-    if role not in web.people:
-        web.people[role] = web.token(role)
-    client = web.client
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {web.people[role]}"
-    return client
+    if role not in web.known:
+        web.known[role] = web.person(f"p-{role}", role)
+    visitor = web.visitor()
+    assert visitor.sign_in(web.known[role]).status_code == 303
+    return visitor.client
 
 
 def get(client: FlaskClient, address: str) -> Page:

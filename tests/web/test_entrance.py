@@ -11,7 +11,7 @@ from orch import tokens
 from orch.errors import AlreadyThere, BadInput, ConfigError, NotFound
 from orch.tokens import ROLES
 from tests.factories import dump
-from tests.web.conftest import Web
+from tests.web.conftest import Web, csrf_in
 from web.api import ROUTES
 from web.pages.frame import PAGES
 from web.routes import Route
@@ -20,6 +20,7 @@ from web.serve import require_tokens_beyond_loopback
 PAUSE = "/serial-gate/pause?work_item=APP-1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 OPEN_TO_ALL = {"/healthz", "/readyz", "/openapi.json", "/docs", "/", "/static/<path:name>"}
+THE_DOOR = {"/ui/sign-in", "/ui/welcome"}
 EVERY_ROUTE = [*ROUTES.all, *PAGES.all]
 
 
@@ -40,15 +41,45 @@ def test_every_address_flask_knows_is_a_declared_call(web: Web) -> None:
 
 @pytest.mark.parametrize("route", EVERY_ROUTE, ids=lambda route: route.endpoint)
 def test_every_call_states_who_may_and_keeps_to_it(web: Web, route: Route) -> None:
-    assert route.role in ROLES or (route.role is None and route.path in OPEN_TO_ALL)
+    is_open = route.path in OPEN_TO_ALL | THE_DOOR
+    assert route.role is None if is_open else route.role in ROLES
     web.token("viewer", "somebody")
-    address = route.path.replace("<work_item>", "APP-1").replace("<job_id>", "1")
-    stranger = web.client.open(address, method=route.method)
-    assert (stranger.status_code == 401) == (route.role is not None)
-    if route.role in ("operator", "admin"):
-        viewer = web.client_of("viewer").open(address, method=route.method)
+    refused = web.client.open(address_of(route), method=route.method).status_code
+    sent_away = 302 if is_for_people(route) and route.method == "GET" else 401
+    assert (refused == sent_away) == (route.role is not None)
+    if route.role in ("operator", "admin") and not is_for_people(route):
+        viewer = web.client_of("viewer").open(address_of(route), method=route.method)
         assert viewer.status_code == 403
         assert viewer.get_json(force=True)["needs"] == route.role
+
+
+def is_for_people(route: Route) -> bool:
+    return route.path.startswith("/ui/")
+
+
+def address_of(route: Route) -> str:
+    return route.path.replace("<work_item>", "APP-1").replace("<job_id>", "1")
+
+
+@pytest.mark.parametrize("route", list(filter(is_for_people, PAGES.all)), ids=lambda r: r.endpoint)
+def test_every_page_keeps_to_its_role_and_every_form_to_its_proof(web: Web, route: Route) -> None:
+    below = {"operator": "viewer", "admin": "operator"}.get(str(route.role))
+    if below is not None:
+        person = web.signed_in(below)
+        proof = {"X-CSRF-Token": csrf_in(person.get("/ui/me"))}
+        refused = person.client.open(address_of(route), method=route.method, headers=proof)
+        assert (refused.status_code, f"this needs {route.role}" in refused.text) == (403, True)
+    if route.method != "GET":
+        unproved = web.signed_in("admin", name="root").client
+        before = dump(web.rig.store)
+        assert unproved.open(address_of(route), method=route.method).status_code == 403
+        assert dump(web.rig.store) == before
+
+
+def test_every_page_is_for_people_and_nothing_else_is() -> None:
+    strays = [route.path for route in PAGES.all if not is_for_people(route)]
+    assert set(strays) == {"/", "/static/<path:name>"}
+    assert not [route.path for route in ROUTES.all if is_for_people(route)]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +121,7 @@ def test_without_any_token_another_machine_is_nobody(web: Web) -> None:
 def test_bound_to_the_world_nobody_comes_in_without_a_token(web: Web) -> None:
     open_to_all = Web(web.rig, web.folder, web_host=EVERYWHERE)
     assert open_to_all.client.get("/queue").status_code == 401
-    with pytest.raises(ConfigError, match="no token"):
+    with pytest.raises(ConfigError, match="no token and no person"):
         require_tokens_beyond_loopback(web.line, open_to_all.settings)
     require_tokens_beyond_loopback(web.line, web.settings)
     web.token("viewer")
@@ -211,10 +242,11 @@ def test_a_cookie_is_no_way_in(web: Web) -> None:
 
 
 def test_every_answer_carries_the_security_headers(web: Web) -> None:
-    for address in ("/queue", "/docs", "/healthz", "/nowhere", "/why"):
+    for address in ("/queue", "/docs", "/healthz", "/nowhere", "/why", "/ui/me", "/ui/sign-in"):
         headers = web.client.get(address).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["Referrer-Policy"] == "same-origin"
         assert "Access-Control-Allow-Origin" not in headers
         expected = "private, no-cache" if address == "/queue" else "no-store"

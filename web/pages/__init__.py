@@ -9,12 +9,14 @@ from flask import Flask
 
 from web.pages import (
     control,
+    door,
     fleet,
     frame,
     ledger,
     line,
     log,
     overview,
+    people,
     repo,
     report,
     settings,
@@ -35,6 +37,8 @@ FILES: Final[tuple[ModuleType, ...]] = (
     report,
     simulate,
     settings,
+    door,
+    people,
 )
 """The files whose pages there are; importing one declares them."""
 

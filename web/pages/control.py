@@ -167,12 +167,12 @@ def _order(call: Call[Filled]) -> Order:
     return Order(
         asked.verb,
         asked.target.strip(),
-        call.holder.name,
-        asked.reason.strip(),
+        reason=asked.reason.strip(),
         until=_until(call),
         now=bool(asked.now),
         allow=asked.allow.strip() or None,
         on=asked.on.strip() or None,
+        **call.holder.signing,
     )
 
 
@@ -196,7 +196,7 @@ def _agent_order(call: Call[Filled]) -> agents.Order:
     return agents.Order(
         asked.verb.removesuffix("_agent"),
         asked.target,
-        call.holder.name,
-        asked.reason,
-        _until(call),
+        reason=asked.reason,
+        until=_until(call),
+        **call.holder.signing,
     )

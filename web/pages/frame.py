@@ -56,11 +56,9 @@ def prepare(app: Flask) -> None:
 def show(call: Call[Any], template: str, *, status: int = 200, **facts: Any) -> Response:
     """A page in its frame; `facts` are what its template shows. `back` is its own address."""
     known = {"here": request.path, "back": request.full_path.rstrip("?"), "now": call.desk.clock()}
-    flash = done.said(call, request)
-    text = render_template(
-        template, **{**known, "call": call, "holder": call.holder, "flash": flash, **facts}
-    )
-    response = Response(text, status, content_type=HTML)
+    known |= {"call": call, "holder": call.holder, "csrf": call.csrf, "visit": call.visit}
+    known["flash"] = flash = done.said(call, request)
+    response = Response(render_template(template, **{**known, **facts}), status, content_type=HTML)
     if flash:
         done.forget(response)
     return response

@@ -143,7 +143,7 @@ def many(call: Call[Many]) -> Response:
     shown |= {"word": control.ABOUT[asked.verb][0], "past": done.PAST[asked.verb]}
     try:
         items, total = _items(call)
-        several = Several(asked.verb, items, call.holder.name, asked.reason.strip())
+        several = Several(asked.verb, items, asked.reason.strip(), **call.holder.signing)
         shown |= {"items": items, "total": total}
         if asked.step == "confirm":
             ends = bulk.carry_out(call.desk.line, several)

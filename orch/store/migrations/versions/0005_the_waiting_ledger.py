@@ -1,6 +1,6 @@
 """The waiting ledger
 
-Revision 0005, after 0003: what each task waited for, one spell after the other.
+Revision 0005, after 0004: what each task waited for, one spell after the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from alembic import op
 from orch.store.moments import UtcDateTime
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
