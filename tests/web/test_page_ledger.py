@@ -100,17 +100,18 @@ def test_times_are_found_without_reading_what_came_after(
 
 def test_an_export_read_back_is_the_ledger(web: Web) -> None:
     tell(web, 1203, reason='plain, with a comma and a "quote"\nand a line', data={"a": [1, "ü"]})
-    exported(web, "csv")  # whoever looks is known by now, and writes no more
-    lines = [json.loads(line) for line in exported(web, "jsonl").splitlines()]
-    page = person(web, "viewer").get("/events?limit=1000").get_json()["events"]
-    assert lines[:1000] == page
-    rows = list(csv.DictReader(io.StringIO(exported(web, "csv"), newline="")))
+    visitor, program = person(web, "viewer"), web.client_of("viewer")
+    told = visitor.get("/ui/ledger.jsonl", buffered=True).text
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert lines[:1000] == program.get("/events?limit=1000").get_json()["events"]
+    sheet = visitor.get("/ui/ledger.csv", buffered=True).text
+    rows = list(csv.DictReader(io.StringIO(sheet, newline="")))
     assert [int(row["id"]) for row in rows] == [line["id"] for line in lines]
     assert tuple(rows[0]) == COLUMNS
-    told = [row for row in rows if row["kind"] == "task.seen"]
-    assert len(told) == 1203
-    assert {row["reason"] for row in told} == {'plain, with a comma and a "quote"\nand a line'}
-    assert json.loads(told[0]["data"]) == {"a": [1, "ü"]}
+    seen = [row for row in rows if row["kind"] == "task.seen"]
+    assert len(seen) == 1203
+    assert {row["reason"] for row in seen} == {'plain, with a comma and a "quote"\nand a line'}
+    assert json.loads(seen[0]["data"]) == {"a": [1, "ü"]}
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", *HOSTILE])
