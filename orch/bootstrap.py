@@ -290,6 +290,7 @@ def _secrets(settings: Settings) -> list[str]:
     ]
     keys += settings.notify_webhook_secret.get_secret_value().replace(",", " ").split()
     keys += filter(None, [settings.notify_webhook_url.get_secret_value()])
+    keys += filter(None, [settings.mcp_token.get_secret_value()])
     return [url for url in urls if "@" in url] + [word for word in passwords if word] + keys
 
 

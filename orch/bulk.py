@@ -21,8 +21,6 @@ from orch.store.session import Connection, apart
 
 LIMIT: Final = 1000
 """So many tasks at a time; the rest is said, and left for the next time."""
-SEEN: Final = 2000
-"""So many waiting tasks are looked at for a preview, over all repos it touches."""
 VERBS: Final = ("pause", "resume", "retry", "cancel")
 
 
@@ -93,7 +91,7 @@ def previewed(line: Line, several: Several) -> dict[str, Any]:
         ends[:] = [_one(conn, line, order) for order in orders]
         return any(each["outcome"] == "done" for each in ends)
 
-    return {**preview.tried(line, touched, act, SEEN), "ends": ends}
+    return {**preview.of_many(line, touched, act), "ends": ends}
 
 
 def carry_out(line: Line, several: Several) -> list[dict[str, Any]]:

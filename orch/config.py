@@ -48,7 +48,14 @@ OTLP_HTTP: Final = r"^(https?://[^\s@]+)?$"
 TABLES: Final = ("repos", "agents")
 """Settings of orch.toml alone: tables of tables."""
 SECRETS: Final = frozenset(
-    {"database_url", "broker_url", "notify_webhook_url", "notify_webhook_secret", "notify_smtp_url"}
+    {
+        "database_url",
+        "broker_url",
+        "notify_webhook_url",
+        "notify_webhook_secret",
+        "notify_smtp_url",
+        "mcp_token",
+    }
 )
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
@@ -152,6 +159,9 @@ class Settings(DoorSettings):
     notify_mail_from: Mailbox = Field("", description="From whom notices by mail come.")
     notify_mail_to: tuple[Mailbox, ...] = Field((), description="Comma-separated receivers.")
     notify_kinds: Kinds = Field((), description="Comma-separated kinds of notices; empty is all.")
+    mcp_token: SecretStr = Field(
+        SecretStr(""), description="Token under which `orch mcp --controls` acts for its agent."
+    )
     work_item_url: WebPattern = Field(
         "", description="Page of a work item in its tracker, with {work_item} in it; empty is none."
     )
@@ -323,7 +333,7 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
     secrets = sorted(
         name
         for name in SECRETS & set(values)
-        if "@" in str(values[name]).partition("//")[2] or name.endswith("_secret")
+        if "@" in str(values[name]).partition("//")[2] or name.endswith(("_secret", "_token"))
     )
     if secrets:
         raise ConfigError(

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 2000
 """Most repos looked at in one transaction: a control never waits longer than one such look."""
+LOOKS = 5
+"""Most looks of a rehearsal, which does them all in one transaction."""
 
 
 @dataclass
@@ -101,9 +103,11 @@ def _look(line: Line, done: Tick) -> _Look | None:
     return _one_by_one(line, replace(line.gate, degraded=done.degraded), token)
 
 
-def _claim_batch(conn: Connection, line: Line, gate: Gate, token: str) -> _Look | None:
+def _claim_batch(
+    conn: Connection, line: Line, gate: Gate, token: str, *, lock: bool = True
+) -> _Look | None:
     now = line.now()
-    slots = fleet.capacity(conn, now, line.limits.worker_stale)
+    slots = fleet.capacity(conn, now, line.limits.worker_stale, lock=lock)
     woken = queries.woken_repos(conn, now, BATCH)
     noted = queries.repos_of_ready_jobs(conn, slots)
     # Of more than one batch the oldest jobs may stand in a later one: unless there are slots for
@@ -234,12 +238,34 @@ def _missed(line: Line, names: list[str], gate: Gate) -> list[str]:
     return line.store.read(lambda conn: queries.unmarked_openings(conn, gate, names, line.now()))
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a tick would claim, oldest task first."""
+
+    claimed: list[Claimed]
+    whole: bool
+    """False when more repos are marked than a rehearsal looks at."""
+
+
 def rehearse(line: Line) -> list[Claimed]:
     """What a tick would claim at this moment, by doing it and rolling back."""
+
+    def run(gate: Gate) -> list[Claimed]:
+        return line.store.rehearse(lambda conn: rehearsed(conn, line, gate).claimed)
+
+    return evaluated(line, run)
+
+
+def rehearsed(conn: Connection, line: Line, gate: Gate) -> Rehearsal:
+    """What a tick would claim on this connection, which the caller rolls back.
+
+    What others hold is passed over, as by a tick, so nothing is waited for. What runs out by the
+    time of the tick is no part of it.
+    """
     claimed: list[Claimed] = []
-    with line.store.rolled_back() as conn:
-        while look := _claim_batch(conn, line, line.gate, "rehearsal"):
-            claimed += look.claimed
-            if not look.progress:
-                break
-    return claimed
+    for _ in range(LOOKS):
+        found = _claim_batch(conn, line, gate, "rehearsal", lock=False)
+        claimed += found.claimed if found else []
+        if found is None or not found.progress:
+            return Rehearsal(claimed, whole=True)
+    return Rehearsal(claimed, whole=False)

@@ -46,7 +46,8 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level)
     if level == "INFO":
         # Every message twice and every ring of beat: nothing that the ledger does not know better.
-        for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic"):
+        celery = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
+        for chatty in (*celery, "alembic", "mcp", "uvicorn"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
     # A broker that is away says so once a second, with a traceback; orch says it once.
     logging.getLogger("celery.beat").addFilter(_without_traceback)

@@ -32,7 +32,7 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
     lane = everything["serial_gate"]["per_repo"][task["repo"]]
     entry = next((each for each in lane["waiting"] if each["task_id"] == task["id"]), None)
     if entry is None:
-        entry = _entry_of(conn, line, gate, task, everything["agents"])
+        entry = entry_of(conn, line, gate, task, everything["agents"])
     live = next((each for each in lane["live"] if each["task_id"] == task["id"]), None)
     state = _state(task, entry, live)
     blockers = entry["blockers"] if entry else []
@@ -62,7 +62,7 @@ def unknown(conn: Connection, work_item_id: str) -> UnknownTask:
     return UnknownTask(f"No task is known as {work_item_id}.", did_you_mean=like)
 
 
-def _entry_of(
+def entry_of(
     conn: Connection, line: Line, gate: Gate, task: Row, serving: dict[str, Any]
 ) -> dict[str, Any] | None:
     """The task's queued job, when it stands too far back to be on the first page of its repo."""

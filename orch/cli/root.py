@@ -82,6 +82,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "control": ("running", "Run a dispatcher: the worker of the control queue."),
         "beat": ("running", "Run the clock that rings the dispatcher."),
         "web": ("running", "Run the web app."),
+        "mcp": ("for_agents", "Serve the line to agents as tools of the Model Context Protocol."),
         "tick": ("running", "Do now what a dispatcher does at each tick."),
         "sweep": ("running", "Look at every repo for openings that were missed."),
         "clean": ("keeping", "Discard the workspaces of tasks that ended long ago."),

@@ -50,15 +50,14 @@ def leave(conn: Connection, name: str, now: Moment) -> None:
     conn.execute(update(workers).where(workers.c.name == name).values(stopped_at=at(now)))
 
 
-def capacity(conn: Connection, now: Moment, stale: float) -> dict[str, int]:
+def capacity(conn: Connection, now: Moment, stale: float, *, lock: bool = True) -> dict[str, int]:
     """Free slots per agent with live workers: what they can run, less what is live already.
 
-    The agents' rows are locked first, so that two dispatchers cannot fill one slot twice. A
-    suspended agent has none.
+    The agents' rows are locked first, so that two dispatchers cannot fill one slot twice; who fills
+    none, as in a rehearsal, needs no `lock`. A suspended agent has none.
     """
-    slots = {
-        row.name: int(row.slots) for row in conn.execute(_usable(now, stale, conn.dialect.name))
-    }
+    locks = lock and conn.dialect.name != "sqlite"
+    slots = {row.name: int(row.slots) for row in conn.execute(_usable(now, stale, locks))}
     if not slots:
         return {}
     busy = dict(conn.execute(_BUSY).tuples().all())
@@ -66,7 +65,7 @@ def capacity(conn: Connection, now: Moment, stale: float) -> dict[str, int]:
 
 
 @lru_cache(maxsize=16)
-def _usable(now: Moment, stale: float, dialect: str) -> Any:
+def _usable(now: Moment, stale: float, locks: bool) -> Any:
     served = (
         select(func.sum(workers.c.concurrency))
         .where(is_alive(now, stale), workers.c.queue == literal("agent.") + agents.c.name)
@@ -76,7 +75,7 @@ def _usable(now: Moment, stale: float, dialect: str) -> Any:
         served.is_not(None),
         or_(agents.c.suspended_until.is_(None), agents.c.suspended_until <= at(now)),
     )
-    if dialect == "sqlite":
+    if not locks:
         return usable
     return usable.order_by(agents.c.name).with_for_update(key_share=True, of=agents)
 

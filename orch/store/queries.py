@@ -229,6 +229,28 @@ def repos_after(conn: Connection, name: str, most: int) -> list[str]:
     )
 
 
+def repos_with_open_jobs(conn: Connection, names: list[str]) -> list[str]:
+    """Those of these repos in which something waits or runs, by name."""
+    return list(conn.scalars(_BUSY, {"names": names}))
+
+
+_BUSY: Final = (
+    select(repos.c.name)
+    .where(
+        is_any_of(repos.c.name, "names"),
+        exists(select(jobs.c.id).where(jobs.c.repo == repos.c.name, QUEUED))
+        | exists(select(jobs.c.id).where(jobs.c.repo == repos.c.name, LIVE)),
+    )
+    .order_by(repos.c.name)
+)
+
+
+def work_items(conn: Connection, task_ids: list[int]) -> dict[int, str]:
+    """The work items of these tasks."""
+    named = select(tasks.c.id, tasks.c.work_item_id).where(is_any_of(tasks.c.id, "ids"))
+    return dict(conn.execute(named, {"ids": task_ids}).tuples().all())
+
+
 def unmarked_openings(
     conn: Connection, gate: Gate, names: list[str], now: Moment, grace: float = 0
 ) -> list[str]:

@@ -113,9 +113,29 @@ class Store:
                 threading.Event().wait(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def rehearse(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` in one write transaction that is always rolled back: what previews run in.
+
+        All that it sees is of one moment. Where so much happens at the same time that this cannot
+        be had, its statements each see what is committed by then. Raises StoreUnavailable.
+        """
+
+        def run(conn: Connection) -> Result:
+            try:
+                return work(conn)
+            finally:
+                conn.rollback()
+
+        if self.is_sqlite:
+            return self._insist(self.writer, run)
+        try:
+            return self._insist(self.surveyor, run)
+        except (LostRace, StoreUnavailable):
+            return self._insist(self.writer, run)
+
     @contextmanager
     def rolled_back(self) -> Iterator[Connection]:
-        """A write transaction whose changes never happen: what previews run in."""
+        """A write transaction whose changes never happen."""
         with self.writer.connect() as conn:
             try:
                 yield conn
@@ -232,6 +252,17 @@ def apart(conn: Connection) -> AbstractContextManager[Any]:
     """What keeps a statement that fails from ending the transaction around it, if there is one."""
     alone = conn.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
     return nullcontext() if alone else conn.begin_nested()
+
+
+@contextmanager
+def undone(conn: Connection) -> Iterator[None]:
+    """What is written inside has not happened afterwards, and its locks are given back."""
+    trial = conn.begin_nested()
+    try:
+        yield
+    finally:
+        if trial.is_active:
+            trial.rollback()
 
 
 def insert_unless_there(conn: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> int:

@@ -278,12 +278,17 @@ def heads(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMapping
     """The first contender of each of these repos, with its queued job if it has one."""
     if not names:
         return []
+    return list(conn.execute(_heads(gate), {"repos": list(names)}).mappings())
+
+
+@lru_cache(maxsize=16)
+def _heads(gate: Gate) -> Any:
     head = serial_gate.head(gate, repos.c.name)
     source = repos.join(tasks, tasks.c.id == head).outerjoin(
         jobs, and_(jobs.c.task_id == tasks.c.id, jobs.c.status == "queued")
     )
     since = serial_gate.place(tasks).label("since")
-    statement = (
+    return (
         select(
             repos.c.name.label("repo"),
             tasks.c.id.label("task_id"),
@@ -295,9 +300,8 @@ def heads(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMapping
             since,
         )
         .select_from(source)
-        .where(repos.c.name.in_(list(names)))
+        .where(is_any_of(repos.c.name, "repos"))
     )
-    return list(conn.execute(statement).mappings())
 
 
 def freezes_of(conn: Connection, now: Moment, names: Sequence[str]) -> list[RowMapping]:

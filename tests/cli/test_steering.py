@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import click
 import pytest
 from sqlalchemy import update
 
+from orch import controls
+from orch.cli.root import root
 from orch.store import answers
 from orch.store.schema import jobs
 from tests.cli.conftest import CommandLine
@@ -70,6 +73,37 @@ def test_a_preview_names_who_would_start_and_changes_nothing(
     assert _rows(incident) == before
 
 
+@pytest.mark.parametrize("verb", sorted({*controls.VERBS} - {"undepend"}))
+def test_every_control_can_be_previewed(orch: CommandLine, verb: str) -> None:
+    known = root.get_command(click.Context(root), verb)
+    assert known is not None
+    assert "preview" in {each.name for each in known.params}
+
+
+TAKEN_BACK = [
+    (("pause", "ORCH-116"), ("resume", "ORCH-116"), "begins_waiting", ["ORCH-123"]),
+    (("freeze", "sh*", "-m", "x"), ("unfreeze", "sh*"), "starts", ["ORCH-116"]),
+    (
+        ("depend", "ORCH-116", "--on", "ORCH-123"),
+        ("depend", "ORCH-116", "--on", "ORCH-123", "--remove"),
+        "starts",
+        ["ORCH-116"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "verb", "key", "whom"), TAKEN_BACK, ids=lambda each: str(each))
+def test_taking_something_back_is_previewed_too(
+    incident: CommandLine, first: Sequence[str], verb: Sequence[str], key: str, whom: list[str]
+) -> None:
+    incident.staff()
+    incident.fact(*first)
+    before = _rows(incident)
+    seen = incident.fact(*verb, "--preview")
+    assert (seen["changed"], seen[key]) == (True, whom)
+    assert _rows(incident) == before
+
+
 def _rows(orch: CommandLine) -> list[Any]:
     lanes = orch.facts("queue")
     return [lanes[0]["waiting"], lanes[0]["paused"], orch.facts("events")]
@@ -79,7 +113,7 @@ def _rows(orch: CommandLine) -> list[Any]:
     ("verb", "words"),
     [
         (("freeze", "shop", "-m", "deploy day"), "begins_waiting"),
-        (("pause", "ORCH-116"), "starts"),
+        (("pause", "ORCH-116"), "held"),
     ],
 )
 def test_a_preview_is_a_sentence_for_a_person(

@@ -51,7 +51,7 @@ def rig(kept_store: Store) -> Iterator[Rig]:
 
 
 def empty(conn: Connection) -> None:
-    """Take every row away, and begin counting anew."""
+    """Take every row out of every table; ids begin at 1 again."""
     for table in reversed(metadata.sorted_tables):
         conn.execute(table.delete())
     if conn.dialect.name == "postgresql":

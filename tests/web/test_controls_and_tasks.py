@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
+from orch import controls
 from orch.store import answers
 from tests.factories import Rig, dump
 from tests.web.conftest import Web
+from web.api import ROUTES
 
 ONCE_AND_AGAIN = [
     ("POST", "/serial-gate/pause?work_item=APP-1&reason=later"),
@@ -86,6 +88,44 @@ def test_html_in_a_reason_stays_text(web: Web) -> None:
     answer = web.client.post("/serial-gate/freeze?repo=app", json={"reason": reason})
     assert answer.content_type == "application/json"
     assert answer.get_json()["serial_gate"]["per_repo"]["app"]["frozen_reason"] == reason
+
+
+BACK = [
+    ("POST", "/serial-gate/resume?work_item=APP-3"),
+    ("POST", "/serial-gate/unfreeze?repo=lib"),
+    ("POST", "/tasks/APP-3/retry"),
+    ("DELETE", "/tasks/APP-2/dependencies?on=APP-3"),
+]
+
+
+@pytest.mark.parametrize(("method", "address"), BACK)
+def test_a_preview_of_taking_back_changes_nothing(
+    web_on_both: Web, method: str, address: str
+) -> None:
+    rig, client = web_on_both.rig, web_on_both.client
+    for item in ("APP-1", "APP-2", "APP-3"):
+        rig.task(item)
+    for verb, target in (("pause", "APP-3"), ("freeze", "lib")):
+        rig.order(verb, target)
+    rig.order("depend", "APP-2", on="APP-3")
+    before = dump(rig.store)
+    sign = "&" if "?" in address else "?"
+    answer = client.open(f"{address}{sign}preview=1", method=method).get_json()
+    assert (answer["preview"], answer["changed"]) == (True, True)
+    assert answer["sentence"].endswith("; nothing else changes")
+    assert dump(rig.store) == before
+
+
+def test_every_control_can_be_previewed() -> None:
+    addresses = " ".join(
+        f"{route.method} {route.path}"
+        for route in ROUTES.all
+        if "preview" in route.takes.model_fields
+    )
+    depend = {"depend": "POST", "undepend": "DELETE"}
+    for verb in controls.VERBS:
+        said = f"{depend[verb]} /tasks/<work_item>/dependencies" if verb in depend else f"/{verb}"
+        assert said in addresses
 
 
 @pytest.mark.parametrize(("method", "address"), ONCE_AND_AGAIN)

@@ -125,15 +125,15 @@ def back_to(address: str) -> str:
 
 
 def grouped(seen: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The changes of a preview by kind: what starts, what begins to wait, what else is new."""
-    starts, waits = set(seen["starts"]), set(seen["begins_waiting"])
-    kinds: dict[str, list[dict[str, Any]]] = {"starts": [], "begins to wait": [], "other": []}
+    """The changes of a preview by kind: what starts, what could, what begins to wait, what else."""
+    heads = {"starts": "Start", "held": "Only lack a slot or a worker"}
+    heads |= {"begins_waiting": "Begin to wait"}
+    kinds: dict[str, list[dict[str, Any]]] = {head: [] for head in heads.values()}
+    kinds["Change otherwise"] = []
     for change in seen["changes"]:
-        item = change["work_item_id"]
-        kind = "starts" if item in starts else "begins to wait" if item in waits else "other"
-        kinds[kind].append({**change, "said": preview.of_one(change)})
-    heads = {"starts": "May start", "begins to wait": "Begin to wait", "other": "Change otherwise"}
-    return [(heads[kind], found) for kind, found in kinds.items() if found]
+        known = (head for kind, head in heads.items() if change["work_item_id"] in seen[kind])
+        kinds[next(known, "Change otherwise")].append(change)
+    return [(head, found) for head, found in kinds.items() if found]
 
 
 def _form(call: Call[Any], asked: Filled, error: OrchError | None = None) -> Response:
