@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orch
 from orch import clock, dispatcher, notice_settings
 from orch.agent_settings import AgentSettings
+from orch.changes import Changes
 from orch.channels import Channel
 from orch.config import Settings, agent_base_environment, load_settings
 from orch.counts import counted
@@ -225,6 +226,15 @@ def build_subscription(settings: Settings) -> Subscription:
 
 class _Rooms(Workspaces, Upkeep, Protocol):
     """What keeps workspaces, and their disk."""
+
+
+def build_changes(settings: Settings) -> Changes:
+    """What a page looks into the depots of this machine with."""
+    from orch.adapters.git.archive import GitArchive
+    from orch.adapters.git.command import Access
+
+    path = agent_base_environment().get("PATH", os.defpath)
+    return GitArchive(Access(path=path), Path(settings.data_dir).resolve())
 
 
 def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]:

@@ -17,13 +17,14 @@ from typing import Any, Final, Literal, Self
 from pydantic import (
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from orch import names, stages
+from orch import names, stages, toml_lines
 from orch.agent_settings import AgentSettings
 from orch.door_settings import DoorSettings
 from orch.errors import BadInput, ConfigError
@@ -36,7 +37,7 @@ from orch.notice_settings import (
     WebUrl,
     require_whole,
 )
-from orch.repo_settings import RepoSettings, Seconds
+from orch.repo_settings import RepoSettings, Seconds, WebPattern
 from orch.stages import AGENTS
 
 PREFIX: Final = "ORCH_"
@@ -161,6 +162,9 @@ class Settings(DoorSettings):
     mcp_token: SecretStr = Field(
         SecretStr(""), description="Token under which `orch mcp --controls` acts for its agent."
     )
+    work_item_url: WebPattern = Field(
+        "", description="Page of a work item in its tracker, with {work_item} in it; empty is none."
+    )
     waits_seconds: float = Field(
         5, gt=0, le=30, description="How often is looked at what each task waits for."
     )
@@ -170,6 +174,8 @@ class Settings(DoorSettings):
     agents: dict[str, AgentSettings] = Field(
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
     )
+
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator(
         "serial_gate_repos", "web_names", "notify_mail_to", "notify_kinds", mode="before"
@@ -214,6 +220,10 @@ class Settings(DoorSettings):
         require_whole(url, secret, smtp, self.notify_mail_from, self.notify_mail_to)
         return self
 
+    def place(self, *parts: str) -> str:
+        """Where the value of this name stands; empty when nobody wrote it down anywhere."""
+        return next((self._places[name] for name in _prefixes(parts) if name in self._places), "")
+
     @property
     def store_url(self) -> str:
         """The database's URL, with the default filled in."""
@@ -248,13 +258,15 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
                 places[key] = f"{source}, {name}"
     # Meant for every program here, so that what is no address for orch is no reason to stop.
     usual = environ.get(OTEL_ENDPOINT, "")
-    if "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
+    if usual and "otel_endpoint" not in values and re.match(OTLP_HTTP, usual):
         values["otel_endpoint"] = usual
         places["otel_endpoint"] = f"environment, {OTEL_ENDPOINT}"
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_all_problems(error, places)) from error
+    settings._places.update(places)
+    return settings
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -316,10 +328,8 @@ def _from_toml(path: Path, places: dict[str, str]) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path.name} is not valid TOML: {error}.") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        found = re.match(r"\s*\[?\s*([A-Za-z_][\w.-]*)", line)
-        if found:
-            places.setdefault(found.group(1), f"{path.name}, line {number}")
+    for name, number in toml_lines.lines(text).items():
+        places[name] = f"{path.name}, line {number}"
     secrets = sorted(
         name
         for name in SECRETS & set(values)
@@ -374,4 +384,4 @@ def _all_problems(error: ValidationError, places: dict[str, str]) -> str:
 
 def _prefixes(parts: tuple[int | str, ...]) -> list[str]:
     names = [str(part) for part in parts]
-    return [".".join(names[:size]) for size in range(len(names), 0, -1)] + names[-1:]
+    return [".".join(names[:size]) for size in range(len(names), 0, -1)]

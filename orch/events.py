@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from orch import mirror
 from orch.errors import NotFound
@@ -25,6 +27,72 @@ class Wanted:
     after: int | None = None
     before: int | None = None
     limit: int = 100
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+    """What the reason holds, in whatever case."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of events that were looked for, newest first."""
+
+    events: list[dict[str, Any]]
+    before: int | None
+    """To look further back from; None when there is nothing further back."""
+    looked_back_to: datetime | None = None
+    """Set when the page is not full although there is more to look through."""
+
+
+WINDOW: Final = 20_000
+"""Events that one look goes through: what is rare in a long ledger is found in several."""
+ROOM: Final = timedelta(hours=1)
+"""By how much the order of ids may differ from that of times."""
+
+
+def search(line: Line, wanted: Wanted) -> Found:
+    """One page, newest first, of what all of the filters let through. Raises UnknownTask.
+
+    It reads by id, a bounded stretch of the ledger, however rare what is looked for.
+    """
+    return line.store.read(lambda conn: _search(conn, line, wanted))
+
+
+def _search(conn: Connection, line: Line, wanted: Wanted) -> Found:
+    asked = _filter(conn, wanted)
+    top = history.event_horizon(conn, line.now())
+    if wanted.until is not None:
+        top = min(top, history.event_near(conn, wanted.until + ROOM))
+    if wanted.before is not None:
+        top = min(top, wanted.before - 1)
+    floor = 0 if wanted.since is None else history.event_near(conn, wanted.since - ROOM)
+    # The events of one task have an index of their own.
+    low = floor if asked.task_id is not None else max(floor, top - WINDOW)
+    rows = history.events_page(conn, replace(asked, after=None, before=None, beyond=low), top)
+    found = [dict(row) for row in rows]
+    if len(found) == wanted.limit:
+        return Found(found, found[-1]["id"])
+    if low <= floor:
+        return Found(found, None)
+    return Found(found, low + 1, history.event_time(conn, low + 1))
+
+
+def everything(line: Line, wanted: Wanted) -> Iterator[list[dict[str, Any]]]:
+    """All that the filters let through, newest first, a batch at a time; nothing is held between.
+
+    What is written meanwhile is not among it.
+    """
+    before = wanted.before
+    while True:
+        found = search(line, replace(wanted, before=before, limit=BATCH))
+        yield found.events
+        if found.before is None:
+            return
+        before = found.before
+
+
+BATCH: Final = 500
 
 
 def page(line: Line, wanted: Wanted) -> dict[str, Any]:
@@ -89,6 +157,6 @@ def _filter(conn: Connection, wanted: Wanted) -> history.EventFilter:
         if task is None:
             raise mirror.unknown(conn, wanted.work_item)
         task_id = task["id"]
-    return history.EventFilter(
-        task_id, wanted.repo, wanted.kind, wanted.after, wanted.before, wanted.limit
-    )
+    same = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
+    del same["work_item"]
+    return history.EventFilter(task_id=task_id, **same)

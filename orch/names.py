@@ -22,6 +22,7 @@ _REMOTE: Final = re.compile(
     r"|[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)|file:///|/)[^\x00-\x20\x7f]*\Z",
     re.ASCII,
 )
+_WEB: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:[/?#][!-~]*)?\Z")
 _PERSON: Final = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,79}\Z")
 _NOT_PEOPLE: Final = frozenset({"orch", "local", "anybody"})
 _AGENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
@@ -147,6 +148,16 @@ def remote_url(value: object) -> str:
         suggested_fix="Use https://host/path, ssh://git@host/path or an absolute path, "
         "without a password.",
         field="remote",
+    )
+
+
+def web_url(value: object) -> str:
+    """The address of a page for people: http or https, and no password. Raises BadInput."""
+    if isinstance(value, str) and len(value) <= 500 and _WEB.match(value):
+        return value
+    raise BadInput(
+        f"“{shown(_without_login(value))}” is not the address of a page.",
+        suggested_fix="Use https://host/path, without a password.",
     )
 
 

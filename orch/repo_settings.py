@@ -47,9 +47,18 @@ def _approvals(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _web_pattern(value: str) -> str:
+    try:
+        return names.web_url(value) if value else value
+    except BadInput as error:
+        raise ValueError(error.message) from error
+
+
 Words = Annotated[tuple[str, ...], AfterValidator(_words)]
 Track = Annotated[tuple[str, ...], AfterValidator(_track)]
 Approvals = Annotated[tuple[str, ...], AfterValidator(_approvals)]
+WebPattern = Annotated[str, AfterValidator(_web_pattern)]
+"""The address of a page for people, in which a word in braces is filled in."""
 
 
 class RepoSettings(BaseModel):
@@ -72,6 +81,10 @@ class RepoSettings(BaseModel):
     """The repo's own tracks, beside those of every repo."""
     approvals: Approvals = ()
     """Stages that a person has to approve before they are left."""
+    branch_url: WebPattern = ""
+    """The page of a branch at the forge, with {branch} in it."""
+    commit_url: WebPattern = ""
+    """The page of a commit at the forge, with {sha} in it."""
     head_watch_seconds: float | None = Field(None, ge=0, le=30 * 24 * 3600)
     """After how long a blocking head of this repo is told of; None is as everywhere."""
     head_watch_park: bool | None = None

@@ -55,6 +55,8 @@ def _view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[s
         "state": present["state"],
         "sentence": present["sentence"],
         "blockers": present["blockers"],
+        "holder": present["holder"],
+        "ahead": present["ahead"],
         "seconds": Span("", task["created_at"], end).seconds,
         "stages": visits,
         "jobs": jobs,

@@ -9,6 +9,8 @@ from typing import Any, Final
 from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 
+from orch import bootstrap
+from orch.changes import Changes
 from orch.clock import Clock, utc_now
 from orch.config import Settings
 from orch.line import Line
@@ -69,6 +71,7 @@ def create_app(
     *,
     clock: Clock = utc_now,
     streams: Streams | None = None,
+    changes: Changes | None = None,
     passwords: Passwords | None = None,
 ) -> Flask:
     """The app on a line that is ready. It opens no session of its own and reads no environment."""
@@ -83,7 +86,12 @@ def create_app(
         TRUSTED_HOSTS=trusted_hosts(settings),
     )
     app.extensions["orch"] = desk = Desk(
-        line, settings, clock, streams or Streams(), passwords or Passwords()
+        line,
+        settings,
+        clock,
+        streams or Streams(),
+        changes or bootstrap.build_changes(settings),
+        passwords or Passwords(),
     )
     problems.register(app)
     app.after_request(_secured)

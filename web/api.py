@@ -267,9 +267,7 @@ def undepend(call: Call[values.Depend]) -> dict[str, Any]:
 def ledger(call: Call[values.Events]) -> Any:
     """The ledger, newest first or on from `after`; as a stream with `Accept: text/event-stream`."""
     asked = call.given
-    wanted = events.Wanted(
-        asked.work_item, asked.repo, asked.kind, asked.after, asked.before, asked.limit
-    )
+    wanted = events.Wanted(**dict(asked))
     if asked.repo is not None:
         events.require_repos(call.desk.line, (asked.repo,))
     if request.accept_mimetypes.best == "text/event-stream":

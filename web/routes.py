@@ -14,6 +14,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as Answer
 
 from orch import clock, health, overview, readings
+from orch.changes import Changes
 from orch.clock import Clock
 from orch.config import Settings
 from orch.line import Line
@@ -62,6 +63,7 @@ class Desk:
     settings: Settings
     clock: Clock
     streams: Streams
+    changes: Changes
     passwords: Passwords = field(default_factory=Passwords)
 
     _health: Remembered = field(default_factory=Remembered)

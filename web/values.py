@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
+from pydantic import AliasChoices, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
 from orch import names, reports, snapshot, stages
 from orch.errors import BadInput
@@ -72,6 +73,26 @@ Kind = Annotated[
         pattern=r"^[a-z]+\.[a-z_]+$",
         max_length=64,
         description="What happened, such as task.paused or job.claimed.",
+    ),
+]
+Actor = Annotated[
+    str,
+    BeforeValidator(lambda value: names.line(value, "actor", 120)),
+    _text("ann", 120),
+    Field(description="Who did it."),
+]
+Words = Annotated[
+    str,
+    BeforeValidator(lambda value: names.line(value, "text", 200)),
+    _text("deploy day", 200),
+    Field(description="What the reason holds, in whatever case."),
+]
+Moment = Annotated[
+    AwareDatetime,
+    Field(
+        ge=datetime(1970, 1, 1, tzinfo=UTC),
+        le=datetime(9000, 1, 1, tzinfo=UTC),
+        description="ISO 8601 with a zone, such as 2026-12-24T18:00:00Z.",
     ),
 ]
 Id = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
@@ -255,6 +276,10 @@ class Events(Given):
     work_item: WorkItem | None = None
     repo: Repo | None = None
     kind: Kind | None = None
+    actor: Actor | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    text: Words | None = None
     after: Annotated[Id | None, Field(description="Go on from here, oldest first.")] = None
     before: Annotated[Id | None, Field(description="Look further back than this.")] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100

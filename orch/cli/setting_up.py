@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orch import bootstrap, clock, config, names, strays, tokens, upkeep
+from orch import bootstrap, clock, config, in_force, names, strays, tokens, upkeep
 from orch.cli import output
 from orch.cli.session import Session, pass_session
 from orch.errors import SchemaMismatch, StoreUnavailable
@@ -18,7 +18,8 @@ from orch.store import catalogue, revisions
 @output.as_json
 @pass_session
 def check(session: Session) -> None:
-    """Show the settings in force, secrets masked; with problems, all of them, and exit code 2.
+    """Show the settings in force and where each comes from, secrets masked; with problems, all of
+    them, and exit code 2.
 
     Tasks at a stage or on a track that these settings do not know are named as well.
     """
@@ -26,12 +27,15 @@ def check(session: Session) -> None:
     found, (lost, why_not) = config.shown(session.settings), _strays(session)
     if session.wants_json:
         named = [{**asdict(each), "reason": each.reason} for each in lost]
-        output.json_line({**found, "strays": named, "strays_not_known": why_not})
+        origins = {each.name: each.origin for each in in_force.every(session.settings)}
+        more = {"strays": named, "strays_not_known": why_not, "origins": origins}
+        output.json_line({**found, **more})
         return
     from orch.cli import tables
 
     output.say("The settings can be used.", "bold green")
-    output.console().print(tables.listed(("setting", "value"), found.items()))
+    rows = [(each.name, each.value, each.origin) for each in in_force.every(session.settings)]
+    output.console().print(tables.listed(("setting", "value", "from"), rows))
     for each in lost:
         output.say(f"{each.work_item_id} cannot go on: {each.reason}.", "red")
     if why_not:

@@ -83,11 +83,22 @@ def _usable(now: Moment, stale: float, locks: bool) -> Any:
 _BUSY: Final = select(jobs.c.agent, func.count()).where(LIVE).group_by(jobs.c.agent)
 
 
+def workers_known(conn: Connection, now: Moment, stale: float, most: int = 500) -> list[Any]:
+    """Workers by name, those that are silent or gone for a day or less included."""
+    statement = (
+        select(*workers.c, is_alive(now, stale).label("alive"))
+        .where(workers.c.heartbeat_at > later(now, -DAY))
+        .order_by(workers.c.queue, workers.c.name)
+    )
+    return list(conn.execute(statement.limit(most)).mappings())
+
+
 def is_alive(now: Moment, stale: float) -> ColumnElement[bool]:
     """A worker that has been heard of lately and has not said goodbye."""
     return and_(workers.c.stopped_at.is_(None), workers.c.heartbeat_at > later(now, -stale))
 
 
+DAY: Final = 86400.0
 SUSPENSION: Final = 900.0
 """Seconds for which an agent is suspended when nobody said until when."""
 

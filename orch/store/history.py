@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, case, func, or_, select
@@ -43,6 +44,13 @@ class EventFilter:
     after: int | None = None
     before: int | None = None
     limit: int = 100
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+    """What the reason holds, in whatever case."""
+    beyond: int = 0
+    """The newest come first, but only those above this id."""
 
 
 def events_page(conn: Connection, wanted: EventFilter, horizon: int) -> list[Row]:
@@ -50,23 +58,54 @@ def events_page(conn: Connection, wanted: EventFilter, horizon: int) -> list[Row
     statement = (
         select(events, tasks.c.work_item_id)
         .select_from(events.outerjoin(tasks, tasks.c.id == events.c.task_id))
-        .where(events.c.id <= horizon)
+        .where(events.c.id <= horizon, events.c.id > wanted.beyond)
         .limit(wanted.limit)
     )
     for column, value in (
         (events.c.task_id, wanted.task_id),
         (events.c.repo, wanted.repo),
         (events.c.kind, wanted.kind),
+        (events.c.actor, wanted.actor),
     ):
         if value is not None:
             statement = statement.where(column == value)
     if wanted.before is not None:
         statement = statement.where(events.c.id < wanted.before)
+    if wanted.since is not None:
+        statement = statement.where(events.c.at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(events.c.at < wanted.until)
+    if wanted.text is not None:
+        statement = statement.where(events.c.reason.icontains(wanted.text, autoescape=True))
     if wanted.after is not None:
         statement = statement.where(events.c.id > wanted.after).order_by(events.c.id)
     else:
         statement = statement.order_by(events.c.id.desc())
     return list(conn.execute(statement).mappings())
+
+
+def event_near(conn: Connection, moment: datetime) -> int:
+    """About the newest event id written before that moment; 0 before the first.
+
+    Ids grow as time does, but for transactions that overtook one another: whoever needs all of a
+    stretch of time asks with some room at its ends. No index on the time is needed for it.
+    """
+    low, high = 0, last_event(conn)
+    while low < high:
+        middle = (low + high + 1) // 2
+        first = select(events.c.id, events.c.at).where(events.c.id >= middle)
+        found = conn.execute(first.order_by(events.c.id).limit(1)).one()
+        if found.id > high or found.at >= moment:
+            high = middle - 1
+        else:
+            low = found.id
+    return low
+
+
+def event_time(conn: Connection, event_id: int) -> datetime | None:
+    """When the first event from this id on was written."""
+    first = select(events.c.at).where(events.c.id >= event_id).order_by(events.c.id).limit(1)
+    return conn.scalar(first)
 
 
 def event_horizon(conn: Connection, now: Moment) -> int:

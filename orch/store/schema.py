@@ -193,6 +193,8 @@ Index(
 )
 _index("ix_jobs_ready_repo", _job.repo, _job.id, where=_NOTED)
 Index("ix_jobs_task", _job.task_id, _job.id)
+LANDED: Final = among(_job.stage, stages.LANDING) & _job.finished_at.is_not(None)
+_index("ix_jobs_landed", _job.repo, _job.id, where=LANDED)
 
 job_deps = Table(
     "job_deps",

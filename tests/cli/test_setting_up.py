@@ -38,6 +38,8 @@ def test_check_shows_settings_and_masks_secrets(
     assert "hunter2" not in said
     shown = bare_orch.fact("check")
     assert (shown["tick_seconds"], shown["database_url"]) == ("7.0", "***")
+    assert shown["origins"]["tick_seconds"] == "environment, ORCH_TICK_SECONDS"
+    assert "environment, ORCH_TICK_SECONDS" in " ".join(said.split())
 
 
 def test_check_names_tasks_that_the_settings_would_strand(orch: CommandLine) -> None:

@@ -46,7 +46,7 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
     for expected in (
         "max_attempts (orch.toml, line 1)",
         "colour (orch.toml, line 3)",
-        "agents.developer.command (orch.toml, line 4)",
+        "agents.developer.command (orch.toml, line 5)",
         "log_level (.env, ORCH_LOG_LEVEL)",
         "tick_seconds (environment, ORCH_TICK_SECONDS)",
     ):

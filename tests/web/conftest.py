@@ -15,6 +15,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from orch import people, tokens
+from orch.adapters.memory_changes import MemoryChanges
 from orch.clock import new_id
 from orch.config import Settings
 from orch.line import Line
@@ -82,7 +83,9 @@ class Web:
         # Beside the rig's own line, which hands out short tokens.
         self.line = Line(rig.store, rig.queue, rig.clock, new_id, rig.gate, rig.limits)
         self.settings = Settings.model_validate({"data_dir": folder, **more})
+        self.known: dict[str, str] = {}
         self.pauses: list[float] = []
+        self.changes = MemoryChanges()
         self.streams = Streams(most=2, longest=60, pause=self.pauses.append)
         self.passwords = Passwords(CHEAP)
         self._made: tuple[tuple[Any, ...], Flask] | None = None
@@ -93,6 +96,7 @@ class Web:
         key = (self.line, self.settings, self.streams, self.passwords)
         if self._made is None or any(a is not b for a, b in zip(key, self._made[0], strict=True)):
             parts: dict[str, Any] = {"streams": self.streams, "passwords": self.passwords}
+            parts["changes"] = self.changes
             app = create_app(self.line, self.settings, clock=self.rig.clock, **parts)
             app.jinja_env.bytecode_cache = COMPILED
             self._made = (key, app)

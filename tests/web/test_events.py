@@ -50,6 +50,23 @@ def test_who_goes_on_from_the_last_meets_every_event_once(web_on_both: Web) -> N
     assert (seen, after, page["more"]) == ([1, 2, 3, 4, 5], 5, False)
 
 
+def test_who_when_and_why_narrow_in_both_directions(web_on_both: Web) -> None:
+    tell(web_on_both, 1, actor="ann", reason="Deploy day")
+    web_on_both.rig.clock.advance(3600)
+    tell(web_on_both, 1, actor="bob", reason="50%_off")
+    since = "since=2026-03-01T12:30:00Z"
+    for query, found in (
+        ("actor=ann", [1]),
+        ("text=deploy", [1]),
+        (since, [2]),
+        ("text=%25_", [2]),
+    ):
+        assert ids(web_on_both, query) == ids(web_on_both, f"{query}&after=0") == found
+    assert ids(web_on_both, "until=2026-03-01T12:30:00%2B00:00&actor=bob") == []
+    for wrong in ("since=2026-03-01", "until=9999-12-31T23:59:59Z", "actor=%00"):
+        assert web_on_both.client.get(f"/events?{wrong}").status_code == 400
+
+
 def test_filters_narrow_and_the_position_moves_all_the_same(web_on_both: Web) -> None:
     task_id = web_on_both.rig.task("APP-1")
     tell(web_on_both, 1, task_id=task_id, repo="app")

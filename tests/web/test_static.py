@@ -52,5 +52,9 @@ def test_nothing_else_is_served(web: Web, name: str) -> None:
 
 
 def test_what_every_page_loads_is_small() -> None:
-    loaded = [file for file in STATIC.rglob("*.*") if file.suffix in (".css", ".js")]
-    assert sum(file.stat().st_size for file in loaded) < 150_000
+    frame = STATIC.parent / "templates" / "base.html"
+    loaded = re.findall(r"asset\('([^']+\.(?:css|js))'\)", frame.read_text("utf-8"))
+    assert len(loaded) >= 4
+    assert sum((STATIC / name).stat().st_size for name in loaded) < 150_000
+    own = [file for file in STATIC.glob("*.*") if file.suffix in (".css", ".js")]
+    assert max(file.stat().st_size for file in own) < 20_000

@@ -7,10 +7,39 @@ from typing import Final
 
 from flask import Flask
 
-from web.pages import control, door, frame, line, overview, people
+from web.pages import (
+    control,
+    door,
+    fleet,
+    frame,
+    ledger,
+    line,
+    log,
+    overview,
+    people,
+    repo,
+    report,
+    settings,
+    simulate,
+    task,
+)
 from web.routes import Desk
 
-FILES: Final[tuple[ModuleType, ...]] = (overview, line, control, door, people)
+FILES: Final[tuple[ModuleType, ...]] = (
+    overview,
+    line,
+    control,
+    task,
+    log,
+    repo,
+    fleet,
+    ledger,
+    report,
+    simulate,
+    settings,
+    door,
+    people,
+)
 """The files whose pages there are; importing one declares them."""
 
 

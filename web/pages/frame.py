@@ -49,7 +49,7 @@ def prepare(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, navigation=NAVIGATION, version=orch.__version__)
     said: list[Callable[..., Any]] = [when, ago, lasting, exact, span]
     said += [words.chip, words.told, words.opening, words.query, words.ways]
-    said += [words.titled, words.visible]
+    said += [words.titled, words.visible, words.plain, words.told_data]
     app.jinja_env.filters.update({each.__name__: each for each in said})
 
 

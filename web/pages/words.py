@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+from orch import job_log
+
 CHIPS: Final[dict[str, tuple[str, str]]] = {
     "ok": ("good", "well"),
     "degraded": ("bad", "degraded"),
@@ -164,3 +166,20 @@ _VERBS: Final = frozenset(
     {"pause", "resume", "unfreeze", "approve", "reject", "answer", "retry", "cancel"}
 )
 """What a `clear_with` can name; `orch db current` and the like are no controls."""
+
+
+def plain(text: str | None) -> str:
+    """The same of a text of several lines, which stay."""
+    return job_log.visible(text or "")
+
+
+def told_data(data: Mapping[str, Any]) -> str:
+    """What an event carries, in a few words."""
+    said = ", ".join(
+        f"{name}: {value}" for name, value in data.items() if value not in (None, "", False)
+    )
+    said = visible(said)
+    return said if len(said) <= DATA_SHOWN else f"{said[:DATA_SHOWN]}…"
+
+
+DATA_SHOWN: Final = 200

@@ -101,7 +101,7 @@ class GitWorkspaces:
             asked = ("diff-tree", "-p", "-M", "--stat", "--no-ext-diff", "--no-textconv")
             said = depot.git(*asked, base, head, ask=Ask(limit=limit))
         text = storable(said.out.decode("utf-8", "replace"))
-        return Change(tuple(_commit(part) for part in listed.fields), text, said.truncated)
+        return Change(tuple(commit_of(part) for part in listed.fields), text, said.truncated)
 
     def discard(self, cut: Cut, *, force: bool = False) -> bool:
         """Remove the workspace and what is kept of the task; False if there is none.
@@ -233,7 +233,8 @@ def _insist_topic_is_ours(there: str, topic: str, notes: dict[str, str]) -> None
         raise GitMissing(f"Somebody deleted the branch {topic} at the remote.", branch=topic)
 
 
-def _commit(part: bytes) -> Commit:
+def commit_of(part: bytes) -> Commit:
+    """A commit as `git log` was asked to print it: id, author, time, subject."""
     sha, author, at, subject = storable(part.decode("utf-8", "replace")).split("\n", 3)
     try:
         when = datetime.fromtimestamp(int(at), UTC)
