@@ -6,43 +6,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html.parser import HTMLParser
-from typing import Any
 
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
-from tests.web.conftest import Web
+from tests.web.conftest import Web, csrf_in
 
 EMPTY = frozenset({"input", "img", "br", "meta", "link", "rect", "option"})
 """Elements that these pages write without an end."""
 
 
 def client_of(web: Web) -> FlaskClient:
-    """Somebody on this machine, of one app for the whole test: to load the templates takes time."""
+    """Somebody on this machine, whose requests prove that a page of ours sent them."""
     return _client_of(web)
 
 
 @lru_cache(maxsize=1)
 def _client_of(web: Web) -> FlaskClient:
-    app = web.app
-    app.test_client_class = _Person
-    return app.test_client()
+    client = web.client
+    client.environ_base["HTTP_X_CSRF_TOKEN"] = csrf_in(client.get("/ui/me"))
+    return client
 
 
 def viewer_of(web: Web) -> FlaskClient:
     """Somebody who may look at pages and do nothing."""
-    return web.signed_in("viewer").client
-
-
-class _Person(FlaskClient):
-    """Sends with every form of a page what the pages put into it."""
-
-    def post(self, address: str, **more: Any) -> TestResponse:
-        if address.startswith("/ui/") and "data" in more:
-            page = read(self.get("/ui/control?verb=freeze").text)
-            csrf = values(page.one("form", id="control"))["csrf"]
-            more["data"] = {**more["data"], "csrf": csrf}
-        return super().post(address, **more)
+    viewer = web.signed_in("viewer").client
+    viewer.environ_base["HTTP_X_CSRF_TOKEN"] = csrf_in(viewer.get("/ui/me"))
+    return viewer
 
 
 @dataclass

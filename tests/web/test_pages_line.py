@@ -224,7 +224,7 @@ def test_hostile_titles_stay_text_and_short(web: Web) -> None:
         assert not [each for each in found.all("img") if each["src"] == "x"]
         assert not {"\u202e", "\r"} & set(answer.text)
         assert len(answer.data) < 60_000
-        assert "Set-Cookie" not in answer.headers
+        assert "two" not in answer.headers.get("Set-Cookie", "")
     for number, title in enumerate(HOSTILE):
         shown = rows(page(web))[f"APP-{number}"].one("div").text
         assert "(no title)" in shown if len(title) < 3 else title[:3] in shown
@@ -235,8 +235,9 @@ def test_a_viewer_sees_the_line_and_no_control(web: Web) -> None:
     viewer = viewer_of(web)
     found = read(viewer.get("/ui/line").text)
     assert set(rows(found)) >= {"A-1", "B-1"}
-    asking = [each.text for each in found.all("button")]
-    assert asking == ["Keys", "Filter", "Close"]
+    assert not found.all("button", form="do")
+    assert not found.all("button", name="verb")
+    assert not found.all("a", class_="act")
     assert not found.all("input", name="item")
     for address in ("/ui/control?verb=pause&target=A-1", "/ui/do?do=pause%20A-1"):
         assert viewer.get(address).status_code == 403
@@ -253,12 +254,12 @@ def again(web: Web, address: str, tag: str) -> int:
 @pytest.mark.parametrize("address", ["/ui/", "/ui/line", "/ui/line?repo=app"])
 def test_a_page_that_shows_the_same_is_not_sent_again(web_on_both: Web, address: str) -> None:
     web_on_both.rig.task("APP-1")
-    answer = web_on_both.client.get(address)
+    answer = client_of(web_on_both).get(address)
     tag = answer.headers["ETag"]
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert read(answer.text).one("div", id="live")["data-tag"] == tag
     web_on_both.rig.clock.advance(10)
-    same = web_on_both.client.get(address, headers={"If-None-Match": tag})
+    same = client_of(web_on_both).get(address, headers={"If-None-Match": tag})
     assert (same.status_code, same.data, same.headers["ETag"]) == (304, b"", tag)
     web_on_both.rig.order("pause", "APP-1")
     assert again(web_on_both, address, tag) == 200
