@@ -11,7 +11,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python $(BIN)/python --pyt
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench fuzz docs lock clean
+.PHONY: help setup check test demo bench fuzz docs pictures lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ fuzz: setup ## the gate's state machine, for longer
 
 docs: setup ## write the generated pages anew
 	@$(BIN)/python -m orch.docs
+
+pictures: setup ## take the pictures of the pages anew (needs Chromium)
+	@ORCH_PICTURES=docs/img $(PYTEST) -q tests/browser/test_pictures.py
 
 lock: $(VENV)/bin/uv ## write the lock files anew (LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) pyproject.toml -o requirements.lock

@@ -149,7 +149,7 @@ def _cancelled_while_waiting() -> tuple[ColumnElement[bool], ...]:
 
 def _first_event_since(conn: Connection, since: datetime) -> int:
     """About the first event since then: ids go upwards with time, so it is found by halving."""
-    low, high = 0, conn.scalar(select(func.max(events.c.id))) or 0
+    low, high = 0, conn.scalar(select(func.max(events.c.id)).where(events.c.id > 0)) or 0
     while low < high:
         middle = (low + high) // 2
         next_one = select(events.c.at).where(events.c.id >= middle).order_by(events.c.id).limit(1)

@@ -40,7 +40,7 @@ EVERY = 5000
 DEVELOPER = AgentSettings(command=("true",), timeout=3600)
 
 
-class _Clock(SetClock):
+class WalkingClock(SetClock):
     """Real time, moved by what the rig lets pass, and begun in the past."""
 
     def __init__(self, ago: float) -> None:
@@ -180,7 +180,7 @@ def chromium() -> Iterator[Browser]:
 def site(sqlite_database: str, tmp_path: Path) -> Iterator[Site]:
     """A line on SQLite whose tasks came in a quarter of an hour ago, not yet served."""
     store = Store(sqlite_database, synchronous="OFF")
-    made = Site(Rig(store, clock=_Clock(ago=900)), tmp_path)
+    made = Site(Rig(store, clock=WalkingClock(ago=900)), tmp_path)
     yield made
     made.stop()
     store.dispose()
@@ -208,7 +208,7 @@ def busy(seat: Seat) -> Seat:
     rig.task("LIB-1", repo="lib", title="Drop Python 3.10")
     rig.task("LIB-2", repo="lib", title="Name the release")
     clock = rig.clock
-    assert isinstance(clock, _Clock)
+    assert isinstance(clock, WalkingClock)
     clock.catch_up()
     rig.workers()
     return seat

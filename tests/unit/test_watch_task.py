@@ -103,7 +103,7 @@ def test_a_watch_that_fails_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
 def test_only_a_control_worker_watches(
     monkeypatch: pytest.MonkeyPatch, served: str, threads: list[str]
 ) -> None:
-    for part in ("_keep_alive", "_keep_watch", "_warm", "_park_strays", "_hand_back_on_quit"):
+    for part in ("_keep_alive", "_keep_watch", "_warm", "_begin", "_hand_back_on_quit"):
         monkeypatch.setattr(tasks, part, lambda *_: None)
     monkeypatch.setattr(tasks, "_alive", [])
     queues = SimpleNamespace(queues=SimpleNamespace(consume_from=[served]))

@@ -108,6 +108,7 @@ def _lane(lane: dict[str, Any], shown: int) -> dict[str, Any]:
         "in_line": in_line,
         "idle": head if idle and head["task_id"] not in ids else None,
         "left": max(0, lane["waiting_total"] - shown),
+        "waiting_total": lane["waiting_total"] - (len(lane["waiting"]) - len(in_line)),
     }
 
 
