@@ -93,3 +93,33 @@ def test_channels_that_stay_away_are_numbers_and_a_problem(web: Web) -> None:
     numbers = web.client_of("viewer").get("/metrics").text
     assert 'orch_notices_waiting{channel="memory"} 1.0' in numbers
     assert 'orch_notices_failed_total{channel="memory"} 3.0' in numbers
+
+
+def test_the_page_shows_what_was_told_and_lets_an_operator_try_again(web: Web) -> None:
+    frozen(web)
+    operator = web.signed_in("operator")
+    page = operator.get("/ui/notices").text
+    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+    assert "Send a test" not in page
+    (row,) = notices.listed(web.line)["notices"]
+    again = operator.post(f"/ui/notices/{row['id']}/retry", "/ui/notices")
+    assert (again.status_code, again.headers["Location"]) == (303, "/ui/notices")
+    assert operator.post("/ui/notices/999/retry", "/ui/notices").status_code == 404
+    viewer = web.signed_in("viewer")
+    assert "Try again now" not in viewer.get("/ui/notices").text
+    assert viewer.post(f"/ui/notices/{row['id']}/retry", "/ui/me").status_code == 403
+
+
+def test_the_button_of_the_page_sends_through_every_channel(
+    web: Web, channels: list[MemoryChannel]
+) -> None:
+    channels[1].away = True
+    admin = web.signed_in("admin")
+    page = admin.post("/ui/notices/test", "/ui/notices").text
+    assert "webhook took the test" in " ".join(page.split())
+    assert "mail is away." in page
+    assert [each.kind for each in channels[0].sent] == ["test"]
+    channels.clear()
+    assert "No channel is configured" in admin.post("/ui/notices/test", "/ui/notices").text
+    assert web.signed_in("operator").post("/ui/notices/test", "/ui/me").status_code == 403

@@ -38,6 +38,7 @@ NAVIGATION: Final = (
     ("/ui/report", "Time"),
     ("/ui/simulate", "What if"),
     ("/ui/ledger", "Ledger"),
+    ("/ui/notices", "Notices"),
     ("/ui/settings", "Settings"),
 )
 
