@@ -166,7 +166,7 @@ class Settings(DoorSettings):
         "", description="Page of a work item in its tracker, with {work_item} in it; empty is none."
     )
     waits_seconds: float = Field(
-        5, gt=0, le=30, description="How often is looked at what each task waits for."
+        20, gt=0, le=30, description="How often is looked at what each task waits for."
     )
     repos: dict[str, RepoSettings] = Field(
         default_factory=dict, description="Per repo: address, commands, tracks (orch.toml)."

@@ -79,7 +79,10 @@ def work_through(line: Line, bench: Bench, claim: Claim, most: int = 1) -> list[
     while turn is not None:
         with bound_contextvars(**_ids(turn)):
             outcome, settled = _one(line, bench, turn, goes_on=len(came_to) + 1 < most)
-            log.info("job.left", outcome=outcome, goes_on=settled.following is not None)
+            goes_on = settled.following is not None
+            # One line for each stretch of work without a pause; the ledger has every job.
+            tell = log.debug if goes_on else log.info
+            tell("job.left", outcome=outcome, goes_on=goes_on)
         came_to.append(outcome)
         if settled.openings:
             line.queue.kick()
