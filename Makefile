@@ -5,7 +5,8 @@ PYTHON ?= $(or $(ORCH_PYTHON),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 TYPED := $(wildcard orch web celeryconfig.py)
-WORKERS ?= auto
+# One more than cores: what runs real processes mostly waits for them.
+WORKERS ?= $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
 PYTEST := $(BIN)/python -m pytest
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python $(BIN)/python --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
@@ -43,14 +44,14 @@ check: setup ## format, lint, types, import contracts, generated docs, architect
 	@echo "== lint";         $(BIN)/ruff check .
 	@echo "== types";        $(BIN)/mypy $(TYPED)
 	@echo "== imports";      $(BIN)/lint-imports --no-logo
-	@if [ -e orch/docs.py ]; then echo "== generated docs"; $(BIN)/python -m orch.docs --check; fi
+	@if [ -e orch/docs.py ]; then echo "== generated docs"; $(BIN)/python -m orch.docs --check && $(BIN)/python -m web.reference --check; fi
 	@echo "== architecture"; $(PYTEST) -q -p no:cacheprovider tests/architecture
 
 test: setup ## all a newcomer needs to see green: check, then every test
 	@verdict=0; \
 	$(MAKE) --no-print-directory check || verdict=1; \
 	echo "== tests (those skipped are named, with the reason, at the end)"; \
-	$(PYTEST) -n $(WORKERS) --maxprocesses 4 --dist loadgroup -rfEs --no-fold-skipped --durations 5 || verdict=1; \
+	$(PYTEST) -n $(WORKERS) --maxprocesses 5 --dist loadgroup -rfEs --no-fold-skipped --durations 5 || verdict=1; \
 	if [ $$verdict = 0 ]; then echo "make test: green"; else echo "make test: RED, see above"; fi; exit $$verdict
 
 demo: setup ## the product in small: real processes, real git, the incident and its cure
@@ -64,6 +65,8 @@ fuzz: setup ## the gate's state machine, for longer
 
 docs: setup ## write the generated pages anew
 	@$(BIN)/python -m orch.docs
+	@$(BIN)/python -m web.reference
+	@$(BIN)/python -m tests.contracts.matrix
 
 pictures: setup ## take the pictures of the pages anew (needs Chromium)
 	@ORCH_PICTURES=docs/img $(PYTEST) -q tests/browser/test_pictures.py

@@ -9,13 +9,16 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from orch import names, stages, tokens
 from orch.errors import NotFound
 from orch.line import Line
 from orch.store import fleet, views
 from orch.store.session import Connection
+
+SAME_SECONDS: Final = 30.0
+"""“For two hours”, said again within this time, is the same order: a click sent twice."""
 
 
 def listed(line: Line) -> list[dict[str, Any]]:
@@ -96,7 +99,9 @@ def act(conn: Connection, line: Line, order: Order) -> bool:
     why = names.reason(order.reason)
     if order.verb == "resume":
         return fleet.lift(conn, order.agent, line.now(), actor=order.actor, reason=why)
-    return fleet.suspend(conn, order.agent, order.until, why, line.now(), actor=order.actor)
+    return fleet.suspend(
+        conn, order.agent, order.until, why, line.now(), actor=order.actor, near=SAME_SECONDS
+    )
 
 
 def _known(agent: str) -> str:

@@ -35,7 +35,7 @@ def look(line: Line, tick_seconds: float) -> list[str]:
     wrong = {
         ("degraded", name): sentence
         for name, sentence in health.troubles(found, tick_seconds).items()
-        if name.partition(":")[0] in ("beat", "broker", "clause", "stalled")
+        if name.partition(":")[0] in ("beat", "broker", "clause", "feed", "stalled")
     }
     gate = replace(line.gate, degraded=frozenset(found["degraded"]))
 

@@ -115,6 +115,13 @@ ALERTS: Final = (
           "orch_notices_waiting > 0 and on (channel) increase(orch_notices_failed_total[15m]) > 0",
           "5m", "warning", "Notices for {{ $labels.channel }} cannot be sent.",
           "`/healthz` and `notice.failed` in the log say why; they are tried again by themselves."),
+    Alert("OrchFeedSilent", "orch_feed_age_seconds > 600", "5m", "warning",
+          "{{ $labels.feed }} last answered {{ $value | humanizeDuration }} ago: work goes on from "
+          "what is known.",
+          "`orch tracker list` says what it answers; look at it and at the way to it."),
+    Alert("OrchFeedStopped", "orch_feed_stopped > 0", "0m", "critical",
+          "{{ $labels.feed }} refuses orch, and is asked no more.",
+          "`orch tracker list` says why; put it right, then `orch tracker resume NAME`."),
     Alert("OrchMonitorSilent", "orch_monitor_age_seconds > 1800", "10m", "warning",
           "The repos' health was last looked at {{ $value | humanizeDuration }} ago.",
           "`orch monitor --once` shows what keeps it."),

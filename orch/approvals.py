@@ -51,7 +51,7 @@ def answer(conn: Connection, line: Line, task: Row, *, actor: str, reason: str) 
         )
     _take_back(conn, line, task, actor, "answered")
     queue_again(conn, line, task, actor)
-    said = {"actor": actor, "reason": reason}
+    said = {"actor": actor, "reason": reason, "from_state": "question", "to_state": "answered"}
     _tell(conn, line, task, "task.answered", said, question=question)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +22,9 @@ from orch.errors import ConfigError
 from orch.line import Limits, Line
 from orch.monitor import Rounds, Watched
 from orch.notices import Subscription
+from orch.outside.mirrors import Hosted, Mirrors
+from orch.outside.rounds import Known, Outside
+from orch.outside_settings import OUTSIDE_SECRETS, TrackerSettings
 from orch.ports import (
     AgentCommand,
     AgentRunner,
@@ -31,6 +36,7 @@ from orch.ports import (
     Upkeep,
     Workspaces,
 )
+from orch.ports.tracker import Tracker
 from orch.prompting import load_prompts
 from orch.repo_settings import RepoSettings
 from orch.serial_gate import Gate, Layers
@@ -95,6 +101,7 @@ def build_limits(settings: Settings) -> Limits:
         start_deadline=settings.start_deadline_seconds,
         worker_stale=settings.worker_stale_seconds,
         retry_delay=settings.retry_delay_seconds,
+        held_landing=settings.held_landing_seconds,
         max_attempts=settings.max_attempts,
         max_reworks=settings.max_reworks,
         task_budget_usd=settings.task_budget_usd,
@@ -140,7 +147,7 @@ def build_workshop(settings: Settings, runner: AgentRunner) -> Workshop:
     """Git and the repos' commands, and the plan of each repo. Raises ConfigError for a prompt that
     cannot be used."""
     rooms, forge = _git(settings)
-    plans = {name: _plan(name, known) for name, known in settings.repos.items()}
+    plans = {name: _plan(name, known, settings.web_url) for name, known in settings.repos.items()}
     return Workshop(rooms, forge, _commands(runner), plans, clock.new_id)
 
 
@@ -150,13 +157,15 @@ def check_prompts(settings: Settings) -> None:
         load_prompts(known.prompts)
 
 
-def _plan(name: str, known: RepoSettings) -> Plan:
+def _plan(name: str, known: RepoSettings, web_url: str) -> Plan:
     commands = {
         each: RepoCommand(each, words, timeout=known.command_timeout)
         for each, words in known.commands().items()
     }
     remote = _remote(name, known)
-    return Plan(remote, load_prompts(known.prompts), commands, frozenset(known.approvals))
+    prompts, approvals = load_prompts(known.prompts), frozenset(known.approvals)
+    is_shown = known.forge != "git"
+    return Plan(remote, prompts, commands, approvals, shown=is_shown, web_url=web_url)
 
 
 def build_keeper(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Keeper:
@@ -224,6 +233,52 @@ def build_subscription(settings: Settings) -> Subscription:
     return Subscription(names, kinds, settings.web_url)
 
 
+TRACKERS = {
+    "plane": ("orch.adapters.plane", "plane_tracker"),
+    "folder": ("orch.adapters.work_folder", "folder_tracker"),
+}
+"""Per kind of tracker what makes one, of all settings and its own."""
+
+
+def build_trackers(settings: Settings) -> Mapping[str, Tracker]:
+    """The trackers of these settings, by their names. Raises ConfigError."""
+    return {name: _tracker(settings, known) for name, known in settings.trackers.items()}
+
+
+def _tracker(settings: Settings, known: TrackerSettings) -> Tracker:
+    module, make = TRACKERS[known.kind]
+    # Loaded here, because most processes ask no tracker.
+    tracker: Tracker = getattr(importlib.import_module(module), make)(settings, known)
+    return counted(tracker, "tracker")
+
+
+def build_outside(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Outside:
+    """What rounds of trackers work with. Raises ConfigError."""
+    built = build_trackers(settings)
+    known = {
+        name: Known(tracker, settings.trackers[name], _fingerprint(settings))
+        for name, tracker in built.items()
+    }
+    return Outside(known, settings.poll_seconds, settings.web_url, leaving)
+
+
+def build_mirrors(settings: Settings, leaving: Callable[[], bool] = lambda: False) -> Mirrors:
+    """What looks at the pull requests of repos. Raises ConfigError."""
+    _, forge = _git(settings, IMPATIENCE)
+    hosted = {
+        name: Hosted(_remote(name, known), known.forge)
+        for name, known in settings.repos.items()
+        if known.forge != "git"
+    }
+    return Mirrors(forge, hosted, settings.poll_seconds, leaving)
+
+
+def _fingerprint(settings: Settings) -> str:
+    """Changes with where Plane is and with its key: what was stopped for them may go on then."""
+    words = (settings.plane_url, settings.plane_workspace, settings.plane_token.get_secret_value())
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
 class _Rooms(Workspaces, Upkeep, Protocol):
     """What keeps workspaces, and their disk."""
 
@@ -237,16 +292,30 @@ def build_changes(settings: Settings) -> Changes:
     return GitArchive(Access(path=path), Path(settings.data_dir).resolve())
 
 
+def build_forge(settings: Settings) -> Forge:
+    """Where the work of all repos is shared. Raises ConfigError."""
+    return _git(settings, IMPATIENCE)[1]
+
+
+def build_remote(settings: Settings, name: str) -> Remote:
+    """The shared repository of the repo of this name."""
+    return _remote(name, settings.repos[name])
+
+
+def git_version(settings: Settings) -> str:
+    """The version of git here. Raises GitError when it is too old for orch."""
+    from orch.forge_building import build_command
+
+    return build_command(settings).insist_on_version()
+
+
 def _git(settings: Settings, patience: float = PATIENCE) -> tuple[_Rooms, Forge]:
-    from orch.adapters.git.command import Access, GitCommand
     from orch.adapters.git.forge import PlainForge
     from orch.adapters.git.workspaces import GitWorkspaces
+    from orch.forge_building import build_command, build_forges
 
-    environment = agent_base_environment()
-    ssh = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
-    access = Access(env=ssh, path=environment.get("PATH", os.defpath))
-    git, root = GitCommand(access), Path(settings.data_dir).resolve()
-    forge: Forge = PlainForge(git, root, patience)
+    git, root = build_command(settings), Path(settings.data_dir).resolve()
+    forge = build_forges(settings, PlainForge(git, root, patience))
     return GitWorkspaces(git, root, patience), counted(forge, "forge")
 
 
@@ -279,6 +348,8 @@ def _command(agent: str, known: AgentSettings) -> AgentCommand:
 
 def _secrets(settings: Settings) -> list[str]:
     """What no log may show: passwords, addresses that hold one, and the agents' own keys."""
+    from orch.forge_building import secrets_of
+
     known = (settings.database_url, settings.broker_url, settings.notify_smtp_url)
     urls = [secret.get_secret_value() for secret in known]
     passwords = [urlsplit(url).password for url in urls]
@@ -290,7 +361,9 @@ def _secrets(settings: Settings) -> list[str]:
     ]
     keys += settings.notify_webhook_secret.get_secret_value().replace(",", " ").split()
     keys += filter(None, [settings.notify_webhook_url.get_secret_value()])
-    keys += filter(None, [settings.mcp_token.get_secret_value()])
+    hidden = (settings.mcp_token, *(getattr(settings, name) for name in sorted(OUTSIDE_SECRETS)))
+    keys += filter(None, [secret.get_secret_value() for secret in hidden])
+    keys += secrets_of(settings)
     return [url for url in urls if "@" in url] + [word for word in passwords if word] + keys
 
 

@@ -102,15 +102,16 @@ def _span(conn: Connection, work_item_id: str, job_id: int | None) -> tuple[str,
     jobs = [
         job["report"]
         for job in reversed(history.jobs_of(conn, task["id"]))
-        if (job_id is None or job["job_id"] == job_id) and _ends(job["report"])
+        if (job_id is None or job["job_id"] == job_id) and span_of(job["report"])
     ]
     if jobs:
-        return task["repo"], *_ends(jobs[0])
+        return task["repo"], *span_of(jobs[0])
     ends = ("", "") if job_id is not None else (task["base_sha"] or "", task["head_sha"] or "")
     return task["repo"], *ends
 
 
-def _ends(report: dict[str, Any]) -> tuple[str, str] | tuple[()]:
+def span_of(report: dict[str, Any]) -> tuple[str, str] | tuple[()]:
+    """Base and head of what an attempt changed, by its report; nothing where it changed nothing."""
     base, head = report.get("base_sha"), report.get("head_sha")
     return (str(base), str(head)) if base and head and base != head else ()
 

@@ -37,6 +37,7 @@ from orch.notice_settings import (
     WebUrl,
     require_whole,
 )
+from orch.outside_settings import OUTSIDE_SECRETS, OutsideSettings, TrackerSettings
 from orch.repo_settings import RepoSettings, Seconds, WebPattern
 from orch.stages import AGENTS
 
@@ -45,18 +46,16 @@ OTEL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """What every program that sends spans goes by; read where nobody told orch itself."""
 OTLP_HTTP: Final = r"^(https?://[^\s@]+)?$"
 """No password: one goes into OTEL_EXPORTER_OTLP_HEADERS."""
-TABLES: Final = ("repos", "agents")
+TABLES: Final = ("repos", "agents", "trackers")
 """Settings of orch.toml alone: tables of tables."""
-SECRETS: Final = frozenset(
-    {
-        "database_url",
-        "broker_url",
-        "notify_webhook_url",
-        "notify_webhook_secret",
-        "notify_smtp_url",
-        "mcp_token",
-    }
-)
+SECRETS: Final = OUTSIDE_SECRETS | {
+    "database_url",
+    "broker_url",
+    "notify_webhook_url",
+    "notify_webhook_secret",
+    "notify_smtp_url",
+    "mcp_token",
+}
 """Settings whose value may hold a password: masked whenever settings are shown."""
 
 BROKER_NOTE: Final = "broker.url"
@@ -65,7 +64,7 @@ HERE: Final = "{here}"
 """In an agent's settings: the folder of orch.toml, so that scripts may lie beside it."""
 
 
-class Settings(DoorSettings):
+class Settings(DoorSettings, OutsideSettings):
     """Everything orch can be told. `docs/operating.md` explains, `.env.example` lists."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +96,9 @@ class Settings(DoorSettings):
     max_reworks: int = Field(5, ge=0, le=1000, description="Reworks per task before parking.")
     retry_delay_seconds: Seconds = Field(
         30, description="Wait before a second attempt; doubles with each, up to ten minutes."
+    )
+    held_landing_seconds: Seconds = Field(
+        3600, description="How long a forge may hold a landing up before its task is parked."
     )
     serial_gate_enabled: bool = Field(True, description="Off: no active-task clause anywhere.")
     serial_gate_repos: tuple[str, ...] = Field(
@@ -173,6 +175,9 @@ class Settings(DoorSettings):
     )
     agents: dict[str, AgentSettings] = Field(
         default_factory=dict, description="Per agent: command, timeouts, environment (orch.toml)."
+    )
+    trackers: dict[str, TrackerSettings] = Field(
+        default_factory=dict, description="Per tracker: project, repo, who may start (orch.toml)."
     )
 
     _places: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -166,7 +166,8 @@ def _retry(conn: Connection, line: Line, order: Order) -> bool:
     queued = approvals.queue_again(conn, line, task, order.actor)
     if hurried or queued:
         told = {"task_id": task["id"], "repo": task["repo"], "actor": order.actor}
-        ledger.record(conn, line.now(), "task.retried", **told, reason=order.reason)
+        step = {"from_state": "delayed" if hurried else "idle", "to_state": "due"}
+        ledger.record(conn, line.now(), "task.retried", **told, **step, reason=order.reason)
         ledger.wake(conn, line.now(), [task["repo"]])
     return hurried or queued
 
@@ -214,16 +215,14 @@ def _said(conn: Connection, line: Line, order: Order, kind: str, act: Callable[.
 
 def _depend(conn: Connection, line: Line, order: Order) -> bool:
     task, before = _open_task(conn, order), _predecessor(conn, order)
-    return task_deps.add_dependency(
-        conn, task["id"], before["id"], line.now(), actor=order.actor, source=order.actor
-    )
+    said = {"actor": order.actor, "reason": order.reason, "source": order.actor}
+    return task_deps.add_dependency(conn, task["id"], before["id"], line.now(), **said)
 
 
 def _undepend(conn: Connection, line: Line, order: Order) -> bool:
     task, before = _open_task(conn, order), _predecessor(conn, order)
-    return task_deps.remove_dependency(
-        conn, task["id"], before["id"], line.now(), actor=order.actor
-    )
+    said = {"actor": order.actor, "reason": order.reason}
+    return task_deps.remove_dependency(conn, task["id"], before["id"], line.now(), **said)
 
 
 def _predecessor(conn: Connection, order: Order) -> Row:
@@ -327,18 +326,25 @@ def add_task(line: Line, new: NewTask, actor: str, within: tuple[str, ...] = ())
     tokens.require_reach(within, actor, new.repo)
 
     def run(conn: Connection, line: Line) -> dict[str, Any]:
-        now = line.now()
-        if task_by_work_item(conn, new.work_item_id) is not None:
-            raise AlreadyThere(f"{new.work_item_id} is a task already.")
-        task = work.create_task(conn, new.work_item_id, new.repo, now, actor=actor, **fields)
-        _declare(conn, now, task, new.depends_on, actor)
-        agent = stages.agent_of(stages.ENTRY)
-        work.enqueue_job(conn, str(agent), new.repo, None, task["id"], now, actor=actor)
-        if new.paused:
-            work.set_task_paused(conn, task["id"], now, actor=actor, reason="added paused")
+        take_in(conn, line, new, actor, **fields)
         return {"changed": True, **mirror.view(conn, line, line.gate, new.work_item_id)}
 
     return _written(line, run)
+
+
+def take_in(conn: Connection, line: Line, new: NewTask, actor: str, **fields: Any) -> Row:
+    """The same inside a transaction that is open already; `fields` are what `check_new` answered,
+    and other columns of the task. Its row. Raises AlreadyThere, UnknownTask, DependencyCycle."""
+    now = line.now()
+    if task_by_work_item(conn, new.work_item_id) is not None:
+        raise AlreadyThere(f"{new.work_item_id} is a task already.")
+    task = work.create_task(conn, new.work_item_id, new.repo, now, actor=actor, **fields)
+    _declare(conn, now, task, new.depends_on, actor)
+    agent = stages.agent_of(stages.ENTRY)
+    work.enqueue_job(conn, str(agent), new.repo, None, task["id"], now, actor=actor)
+    if new.paused:
+        work.set_task_paused(conn, task["id"], now, actor=actor, reason="added paused")
+    return task
 
 
 def _declare(conn: Connection, now: Moment, task: Row, before: tuple[str, ...], actor: str) -> None:

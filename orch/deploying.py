@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Final
 
 import structlog
@@ -19,7 +19,7 @@ from orch.ports import AgentResult, Cut, Tree
 from orch.qg.checks import CheckContext, Landing, check_stage, deploy_is_written_up
 from orch.qg.commands import CommandName, CommandRun
 from orch.qg.verdict import Statement
-from orch.store import claims, freezes, landings, ledger, work
+from orch.store import claims, freezes, holds, landings, ledger, work
 from orch.store.recall import Past
 from orch.store.session import Connection, lock_repos
 from orch.turns import Outcome
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 NOTHING: Final = AgentResult("exited", 0, "pass", summary="only deploy and health were left to do")
 
 
-def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
+def land_and_deploy(place: Place, seen: Seen, decision: Decision, past: Past) -> Outcome:
     """Bring the work onto the default branch, deploy it, look whether it is healthy."""
     verdict = seen.result.verdict
     if seen.protected:
@@ -40,11 +40,26 @@ def land_and_deploy(place: Place, seen: Seen, decision: Decision) -> Outcome:
         seen = replace(seen, checked=(written,), evidence=written.details)
         return outcome(place, seen, again(place, "check_failed", written.reason, verdict))
 
-    def act() -> Outcome:
-        tried = landing.land(place, seen.cut, seen.tree.head_sha)
-        return _after_landing(place, _tried(seen, tried), tried, decision)
+    return _alone(place, seen, lambda: _land(place, seen, decision, past))
 
-    return _alone(place, seen, act)
+
+def _land(place: Place, seen: Seen, decision: Decision, past: Past) -> Outcome:
+    tried = landing.land(place, seen.cut, seen.tree.head_sha, past)
+    return _after_landing(place, _tried(seen, tried), tried, decision)
+
+
+def held_before(place: Place, cut: Cut, tree: Tree, past: Past) -> Outcome | None:
+    """Try a landing again that only waited for the forge: what its agent did stands.
+
+    None when there was none, or the head is another by now.
+    """
+    if past.held.get("head_sha") != tree.head_sha or tree.dirty:
+        return None
+    seen = Seen(cut, NOTHING, tree, offered=tree.head_sha)
+    if not deploy_is_written_up(context_of(place, seen)).passed:
+        return None
+    passed = Decision("succeed", "advance", verdict="pass")
+    return _alone(place, seen, lambda: _land(place, seen, passed, past))
 
 
 def _alone(place: Place, seen: Seen, act: Callable[[], Outcome]) -> Outcome:
@@ -111,6 +126,8 @@ def _tried(seen: Seen, tried: Tried) -> Seen:
 def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -> Outcome:
     if tried.stopped:
         return outcome(place, seen, stopped(place, tried.stopped))
+    if tried.held_up and tried.by_forge:
+        return outcome(place, seen, _held_by_forge(place, tried))
     if tried.held_up:
         delay = place.line.limits.retry_delay if tried.rounds == landing.ROUNDS else 0
         waits = Decision("release", "release", reason=tried.held_up, delay=delay)
@@ -124,6 +141,26 @@ def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -
     if proof is None:
         raise AssertionError("unreachable: who did not land has a reason")
     return _recorded(place, seen, proof, decision)
+
+
+def _held_by_forge(place: Place, tried: Tried) -> Decision:
+    """Give the job back uncounted, to be tried again soon; after too long, park its task."""
+    job, line = place.turn.job, place.line
+    tested = [asdict(run) | {"tail": ""} for run in tried.runs if run.name == "test"]
+    kept = {"head_sha": tried.head_sha, "base_sha": tried.cut.base_sha, "test": tested[-1]}
+
+    def note(conn: Connection) -> bool:
+        lock_repos(conn, [job["repo"]])
+        if claims.holds(conn, place.turn.claim):
+            holds.note(conn, line.now(), job, tried.held_up, kept)
+        return holds.is_over(conn, line.now(), job, line.limits.held_landing)
+
+    if not line.store.write(note):
+        reason, delay = tried.held_up, line.limits.retry_delay
+        return Decision("release", "release", reason=reason, delay=delay)
+    minutes = line.limits.held_landing / 60
+    reason = f"the forge has not let it land for {minutes:g} minutes: {tried.held_up}"
+    return Decision("fail", "park", "check_failed", reason=reason)
 
 
 def _recorded(place: Place, seen: Seen, proof: Landing, decision: Decision) -> Outcome:
@@ -150,6 +187,7 @@ def _record(conn: Connection, place: Place, seen: Seen, proof: Landing) -> bool:
         place.line.now(),
         "task.landed",
         **told,
+        reason="" if proof.anew else "it was there already: a person or an earlier turn merged it",
         data=shas | {"test": tested[-1], "seconds": proof.seconds},
     )
     return True
@@ -219,17 +257,14 @@ def _taken_down(place: Place, seen: Seen, decision: Decision) -> Outcome:
         return outcome(place, seen, stopped(place, tested.stopped))
     with place.kept():
         landed = place.shop.forge.land(seen.cut, head, seen.cut.base_sha, title)
-    proof = Landing(landed.tested_sha, landed.merge_sha, contains=True)
+    proof = Landing(landed.tested_sha, landed.merge_sha, contains=True, anew=landed.anew)
     return _recorded(place, replace(seen, runs=(tested,), landing=proof), proof, decision)
 
 
 def _test_of(past: Past, sha: str) -> tuple[CommandRun, ...]:
     """What orch's own tests said of this commit when it landed."""
-    told = past.landed.get("test", {})
-    known = [each.name for each in fields(CommandRun)]
-    if told.get("head_sha") != sha:
-        return ()
-    return (CommandRun(**{name: told[name] for name in known}),)
+    known = landing.run_of(past.landed, sha)
+    return () if known is None else (known,)
 
 
 def context_of(place: Place, seen: Seen) -> CheckContext:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -280,7 +280,8 @@ def _plain(words: str) -> str:
     return re.sub(r"{{ \$(?:labels\.)?(\w+)[^}]*}}", lambda found: found.group(1).upper(), words)
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {
+Pages = Mapping[str, Callable[[], str]]
+PAGES: Final[Pages] = {
     "docs/stages.md": stages_page,
     "docs/gate.md": gate_page,
     "docs/img/stages.svg": stages_drawing,
@@ -292,25 +293,25 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 }
 
 
-def out_of_step() -> list[str]:
+def out_of_step(pages: Pages = PAGES) -> list[str]:
     """Pages that differ from what the code says now."""
     return [
         name
-        for name, page in PAGES.items()
+        for name, page in pages.items()
         if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != page()
     ]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], pages: Pages = PAGES) -> int:
     """Write the pages, or with `--check` say which are out of step; the exit code."""
-    stale = out_of_step()
+    stale = out_of_step(pages)
     if "--check" in arguments:
         for name in stale:
             sys.stderr.write(f"{name} is out of step with the code: run `make docs`.\n")
         return 1 if stale else 0
     for name in stale:
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / name).write_text(PAGES[name](), encoding="utf-8")
+        (ROOT / name).write_text(pages[name](), encoding="utf-8")
         sys.stdout.write(f"wrote {name}\n")
     return 0
 

@@ -188,6 +188,41 @@ class GitConflict(GitError):
     fix = "The developer gets the conflicting hunks; nobody else has to do anything."
 
 
+class GitHeld(GitError):
+    """The forge does not merge yet: it waits for a check, a review, or its own queue."""
+
+    code = "git_held"
+    fix = "Give the forge what the message names; the landing is tried again by itself."
+
+
+class TrackerError(OrchError):
+    """A tracker could not be read or told."""
+
+    code = "tracker_error"
+    fix = "Look at the tracker's address and orch's access to it: `orch doctor`."
+
+
+class TrackerUnavailable(TrackerError):
+    """A tracker does not answer, or asks for patience."""
+
+    code = "tracker_unavailable"
+    fix = "Nothing to do at first, it is asked again; if it stays, check the way to the tracker."
+
+
+class TrackerRefused(TrackerError):
+    """A tracker says no, and will go on saying so until a person acts."""
+
+    code = "tracker_refused"
+    fix = "Put right what the message names, then run `orch doctor`."
+
+
+class TrackerGone(TrackerRefused):
+    """The item is not in the tracker any more."""
+
+    code = "tracker_gone"
+    fix = "Nothing to do: what was to be told about it is dropped."
+
+
 class Unauthorised(OrchError):
     """No valid token came with the request."""
 

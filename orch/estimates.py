@@ -6,6 +6,7 @@ and what a person would have to do.
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ LONGEST_LINE: Final = 2_000
 """Where even those have more, nothing is estimated."""
 MOST_TURNS: Final = 400
 """So many turns are played at most: about half a second."""
+AT_ONCE: Final = 2
+"""Estimates at a time in one process."""
+_PLAYING: Final = threading.BoundedSemaphore(AT_ONCE)
 BY_ITSELF: Final = "by itself"
 IF: Final = ", if every attempt passes."
 UNTIL_A_PERSON: Final = ("paused", "freeze")
@@ -55,6 +59,9 @@ def eta(line: Line, found: dict[str, Any]) -> dict[str, Any] | None:
     held = _by_a_person(found)
     if held is not None:
         return _none(f"{item} does not go on by itself: {held}.")
+    # Each keeps a core busy, and anybody who may read may ask for one.
+    if not _PLAYING.acquire(blocking=False):
+        return _none(f"{item}: nothing is estimated at this moment, others are; ask again.")
     try:
         return _played(line, found)
     except BadInput as error:
@@ -65,6 +72,8 @@ def eta(line: Line, found: dict[str, Any]) -> dict[str, Any] | None:
         # Rows that other programs wrote may hold anything, and the store may be away by now.
         log.exception("estimate.failed", work_item_id=item)
         return _none(f"{item}: nothing can be estimated at this moment; the log says why.")
+    finally:
+        _PLAYING.release()
 
 
 def _none(sentence: str) -> dict[str, Any]:

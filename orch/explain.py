@@ -191,7 +191,7 @@ def _dependency_blocker(row: Row, before: Row) -> dict[str, Any]:
         id=before["id"],
         work_item_id=item,
         since=before["since"],
-        clear_with=f"orch resume {item}"
+        clear_with=remedy(before, before["verdict"])
         if parked
         else f"orch depend {row['work_item_id']} --on {item} --remove",
     )

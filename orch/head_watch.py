@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from orch import mirror, names, serial_gate
@@ -21,6 +22,8 @@ from orch.store.session import Connection, Row
 
 ACTOR: Final = "head-watch"
 """Who parks, and who acts in the events of this module."""
+SHOWN: Final = 20
+"""Heads that `late` tells of at most; each is asked what it waits for."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,29 @@ def _park(conn: Connection, line: Line, seen: _Seen, repo: str) -> bool:
     others = "one other task" if one else f"{head.waiting} other tasks"
     reason = f"it held {repo} for longer than {lasting(_patience(line, repo))} before {others}"
     return work.set_task_paused(conn, task["id"], line.now(), actor=ACTOR, reason=reason)
+
+
+def late(line: Line) -> dict[str, dict[str, Any]]:
+    """Per repo the head that has kept others waiting for too long, as somebody was told: with
+    `since`, the `sentence` that says how many wait, and `waits_for`, what it waits for itself."""
+
+    def look(gate: Gate) -> dict[str, dict[str, Any]]:
+        return line.store.survey(lambda conn: _late(conn, line, gate))
+
+    return evaluated(line, look)
+
+
+def _late(conn: Connection, line: Line, gate: Gate) -> dict[str, dict[str, Any]]:
+    now = views.moment(conn, line.now())
+    return {
+        repo: {
+            **row["detail"],
+            "since": row["since"],
+            "sentence": sentence(repo, row["detail"], (now - row["since"]).total_seconds()),
+            "waits_for": mirror.view(conn, line, gate, row["detail"]["work_item_id"])["sentence"],
+        }
+        for repo, row in islice(watches.told_heads(conn).items(), SHOWN)
+    }
 
 
 def sentence(repo: str, head: Mapping[str, Any], seconds: float) -> str:

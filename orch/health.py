@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from orch.errors import StoreUnavailable
 from orch.line import Line
-from orch.store import outbox, probes, revisions, views, vitals, watches
+from orch.outside import inbox
+from orch.store import feeds, outbox, probes, revisions, views, vitals, watches
 from orch.store.session import Connection
 
 STUCK_SECONDS: Final = 15.0
@@ -15,6 +16,8 @@ STUCK_SECONDS: Final = 15.0
 workers, means that messages do not arrive."""
 TICKS_MISSED: Final = 5
 """So many ticks may be late before the line counts as unattended."""
+SILENT_SECONDS: Final = 120.0
+"""So long a tracker or forge may be away before that is worth a word."""
 TRIES: Final = 3
 """So often a notice may have been tried before its channel counts as broken."""
 
@@ -24,8 +27,11 @@ def require_ready(line: Line) -> None:
     revisions.require_current(line.store)
 
 
-def report(line: Line, tick_seconds: float) -> dict[str, Any]:
-    """What healthz says: `ok`, or `degraded` with each thing that is wrong named in `problems`."""
+def report(line: Line, tick_seconds: float, sweep_seconds: float | None = None) -> dict[str, Any]:
+    """What healthz says: `ok`, or `degraded` with each thing that is wrong named in `problems`.
+
+    Whether every repo is looked at in time is judged where `sweep_seconds` says how often.
+    """
     broker = line.queue.reachable()
     try:
         found = line.store.read(lambda conn: _look(conn, line))
@@ -39,7 +45,24 @@ def report(line: Line, tick_seconds: float) -> dict[str, Any]:
         }
     shown = {"database": True, "broker": broker, "degraded": degraded, **found}
     problems = [*troubles(shown, tick_seconds).values()]
+    if sweep_seconds is not None:
+        problems += _late_sweep(shown["sweep"]["seconds"], sweep_seconds)
     return {"status": "degraded" if problems else "ok", "problems": problems, **shown}
+
+
+def for_anybody(found: dict[str, Any], tick_seconds: float) -> dict[str, Any]:
+    """As much of a report as strangers are told: how the line is, and no name, number or reason.
+
+    `problems` are words that stay the same, such as `broker` and `worker`.
+    """
+    told = {name: found[name] for name in ("status", "database", "broker")}
+    if not found["database"]:
+        return {**told, "problems": ["database"]}
+    beats = {
+        name: {key: found[name][key] for key in ("at", "seconds")} for name in ("beat", "sweep")
+    }
+    wrong = sorted({name.partition(":")[0] for name in troubles(found, tick_seconds)})
+    return {**told, "problems": wrong, "generated_at": found["generated_at"], **beats}
 
 
 def _look(conn: Connection, line: Line) -> dict[str, Any]:
@@ -60,6 +83,22 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
         # How many, and not which: this is told to everybody.
         "late_heads": len(watches.told_heads(conn)),
         "notices": [dict(row) for row in outbox.waiting(conn)],
+        "webhooks": {
+            source: {**known, "seconds": age(known["seen_at"], moment)}
+            for source, known in inbox.standing(conn).items()
+        },
+        "feeds": [_feed(row, moment) for row in feeds.all_rows(conn)],
+    }
+
+
+def _feed(row: Any, moment: datetime) -> dict[str, Any]:
+    """How old its word is. What went wrong is not told here: this is told to everybody."""
+    return {
+        "name": row["name"],
+        "answered_at": row["answered_at"],
+        "seconds": age(row["answered_at"], moment),
+        "failing_seconds": age(row["failing_since"], moment),
+        "stopped": bool(row["stopped"]),
     }
 
 
@@ -94,14 +133,36 @@ def troubles(found: dict[str, Any], tick_seconds: float) -> dict[str, str]:
         wrong["broker"] = "the broker does not answer"
     if found["late_heads"]:
         wrong["heads"] = f"tasks that keep others waiting for too long: {found['late_heads']}"
+    wrong |= _unread(found["webhooks"]) | _silent(found["feeds"])
     return wrong | _unsent(found["notices"])
+
+
+def is_late(seconds: float | None, every: float) -> bool:
+    """Whether what should happen every so many seconds has not, for as long as counts as never."""
+    return seconds is None or seconds > TICKS_MISSED * every
+
+
+def _late_sweep(seconds: float | None, every: float) -> list[str]:
+    if not is_late(seconds, every):
+        return []
+    if seconds is None:
+        return ["the dispatcher has never looked at every repo"]
+    return [f"the dispatcher last looked at every repo {seconds:.0f} s ago"]
 
 
 def _late_beat(seconds: float | None, tick_seconds: float) -> dict[str, str]:
     if seconds is None:
         return {"beat": "beat has never rung"}
-    late = seconds > tick_seconds * TICKS_MISSED
+    late = is_late(seconds, tick_seconds)
     return {"beat": f"beat last rang {seconds:.0f} s ago"} if late else {}
+
+
+def _unread(webhooks: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {
+        f"webhooks:{source}": f"nobody takes up the webhooks of {source}: {known['waiting']} wait"
+        for source, known in webhooks.items()
+        if known["waiting"] >= inbox.MOST
+    }
 
 
 def _unsent(waiting: list[dict[str, Any]]) -> dict[str, str]:
@@ -111,6 +172,18 @@ def _unsent(waiting: list[dict[str, Any]]) -> dict[str, str]:
         for row in waiting
         if row["tries"] >= TRIES
     }
+
+
+def _silent(known: list[dict[str, Any]]) -> dict[str, str]:
+    wrong = {}
+    for row in known:
+        if row["stopped"]:
+            wrong[f"feed:{row['name']}"] = f"{row['name']} refuses orch, and is asked no more"
+        elif (row["failing_seconds"] or 0) >= SILENT_SECONDS:
+            wrong[f"feed:{row['name']}"] = (
+                f"{row['name']} has not answered for {row['failing_seconds']:.0f} s"
+            )
+    return wrong
 
 
 def _degraded(line: Line) -> list[str]:

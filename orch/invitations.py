@@ -26,8 +26,9 @@ class Invitation:
 def invite(line: Line, name: str | None, actor: str) -> str:
     """The secret of a new link for this person, or of one for the first admin.
 
-    It works once, for half an hour; only its hash is kept. Raises NotFound, Forbidden for somebody
-    who was disabled, and BadInput when somebody is here already, so that nobody could be the first.
+    It works once, for half an hour, and ends those made for the person before; only its hash is
+    kept. Raises NotFound, Forbidden for somebody who was disabled, and BadInput when somebody is
+    here already, so that nobody could be the first.
     """
     secret = sessions.new_secret(line)
 
@@ -42,6 +43,8 @@ def invite(line: Line, name: str | None, actor: str) -> str:
         if person is not None:
             people.require_enabled(person)
         whose = None if person is None else person["id"]
+        if whose is not None:
+            persons.void_invitations(conn, whose, now)
         persons.invite(conn, now, whose, tokens.hashed(secret), SECONDS)
         told = {"name": "" if person is None else person["name"]}
         ledger.record(conn, now, "person.invited", actor=actor, data=told)

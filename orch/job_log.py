@@ -6,9 +6,11 @@ outside that folder is ever opened, and no link is followed.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,7 @@ def open_log(log: JobLog) -> BinaryIO | None:
     """The file; None when nothing has been written. Raises NotFound when it is gone for good."""
     if log.path is not None:
         try:
-            return os.fdopen(os.open(log.path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            return _plain_file(log.path)
         except OSError as error:
             if not log.open:
                 raise NotFound(
@@ -73,6 +75,19 @@ def open_log(log: JobLog) -> BinaryIO | None:
                     suggested_fix="Look on the machine of the worker named in the job.",
                 ) from error
     return None
+
+
+def _plain_file(path: Path) -> BinaryIO:
+    """Open what is a file and nothing else. Raises OSError."""
+    # A pipe in its place would keep this thread until somebody writes to it.
+    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, "is no plain file", str(path))
+        return os.fdopen(number, "rb")
+    except OSError:
+        os.close(number)
+        raise
 
 
 def size(file: BinaryIO) -> int:

@@ -250,7 +250,9 @@ class Door:
         headers = [value for name, value in scope["headers"] if name == b"authorization"]
         given = b", ".join(headers).decode("latin-1") if headers else None
         client = scope.get("client")
-        near = tokens.is_near(self._host, client[0] if client else "")
+        sent = {name.decode("latin-1").lower() for name, _ in scope["headers"]}
+        passed_on = not sent.isdisjoint(map(str.lower, tokens.PASSED_ON))
+        near = tokens.is_near(self._host, client[0] if client else "", passed_on=passed_on)
         holder = tokens.admit(self._line, given, near)
         if not holder.may("viewer"):
             raise Forbidden(f"{names.shown(holder.name)} is {holder.role}; this needs viewer.")

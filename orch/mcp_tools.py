@@ -53,9 +53,9 @@ def _queue(desk: Desk, asked: mcp_forms.Queue, _: Holder) -> dict[str, Any]:
     found = snapshot.snapshot(desk.line, wanted)
     lanes = found["serial_gate"]["per_repo"]
     left = [
-        f"{name}: {len(lane['waiting'])} of {lane['waiting_total']} waiting tasks"
+        f"{name}: {len(lane['waiting'])} of {lane['listed_total']} waiting tasks"
         for name, lane in lanes.items()
-        if len(lane["waiting"]) < lane["waiting_total"]
+        if len(lane["waiting"]) < lane["listed_total"]
     ]
     if not asked.repo and len(lanes) >= asked.limit:
         left.append(f"the first {len(lanes)} repos; there may be more")

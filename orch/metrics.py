@@ -82,6 +82,8 @@ _LEDGER: Final = (
 _COUNTED: Final = (
     _histogram("tick_duration_seconds", "How long a dispatcher's tick took.", OF_TICKS),
     _counter("lost_races", "Claims another process was faster with.", zero=("",)),
+    _counter("waited_seconds", "Seconds tasks waited, counted when a wait is over.", "reason",
+             zero=("dependency", "freeze", "active-task", "capacity")),
     _counter("gate_fallback", "Evaluations of the gate without this clause.", "clause"),
     _counter("stale_writes", "Writes of a worker whose job was another's by then: refused.",
              "write", zero=("finish", "heartbeat", "release")),
@@ -94,6 +96,10 @@ _COUNTED: Final = (
     _counter("call_seconds", "Seconds spent in calls of a port.", "port", "verb"),
     _counter("notices_sent", "Notices that a channel took.", "channel"),
     _counter("notices_failed", "Attempts to send a notice that failed.", "channel"),
+    _counter("hooks", "Webhooks that came in; the outcome is `accepted`, `coalesced` (its hint "
+             "waits already), `replayed`, `shed` (too many wait), `refused` (not signed), or why a "
+             "signed one was ignored: `unknown`, `malformed`, `contradiction`, `foreign`.",
+             "source", "outcome", zero=_each(("plane", "gitea", "github"), ("accepted", "shed"))),
     _counter("head_watch", "Heads that were told of, as they kept others waiting for too long.",
              zero=("",)),
     _counter("spans", "Spans that were sent, that failed to be and are tried again, or were given "
@@ -136,6 +142,12 @@ _HEALTH: Final = (
     _gauge("broker_up", "Whether the broker answers."),
     _gauge("clause_degraded", "Whether this clause cannot be evaluated at this moment.", "clause"),
     _gauge("notices_waiting", "Notices that wait to be sent.", "channel"),
+    _gauge("hooks_waiting", "Hints of webhooks that wait to be looked at.", "source"),
+    _gauge("hook_age_seconds", "Since the last signed webhook, to a minute; absent before the "
+           "first.", "source"),
+    _gauge("feed_age_seconds", "Since this tracker or forge last answered.", "feed"),
+    _gauge("feed_stopped", "Whether it refuses orch, and is asked no more.", "feed"),
+    _gauge("tellings_waiting", "What waits to be told there.", "tracker"),
     _gauge("disk_bytes", "Taken by a repo on all hosts.", "repo", "kind"),
     _gauge("disk_free_bytes", "Left there.", "host"),
 )  # fmt: skip

@@ -8,8 +8,9 @@ from orch import explain, snapshot, stages
 from orch.errors import UnknownTask
 from orch.gate_fallback import evaluated
 from orch.line import Line
+from orch.names import ended
 from orch.serial_gate import Gate
-from orch.store import answers, views
+from orch.store import answers, pulls, tracked, views
 from orch.store.session import Connection, Row
 
 
@@ -36,6 +37,9 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
     live = next((each for each in lane["live"] if each["task_id"] == task["id"]), None)
     state = _state(task, entry, live)
     blockers = entry["blockers"] if entry else []
+    pull = pulls.of_task(conn, task["id"])
+    if entry is not None and pull is not None and pull["held_job"] == entry["job_id"]:
+        blockers = [_held_by_forge(each, pull["held"]) for each in blockers]
     if state == "parked":
         blockers = [explain.parked(task, answers.verdict_of(conn, task["id"]))]
     found = {
@@ -52,8 +56,27 @@ def view(conn: Connection, line: Line, gate: Gate, work_item_id: str) -> dict[st
         "ahead": _ahead(lane, task),
         "frozen": lane["frozen"],
         "head_watch": lane["head_watch"],
+        "pull": pull,
+        "tracker": _in_tracker(conn, task["id"]),
     }
     return {**found, "sentence": sentence(found)}
+
+
+def _in_tracker(conn: Connection, task_id: int) -> dict[str, Any] | None:
+    """How a task's item stands in its tracker, and of when that is; None for one without."""
+    row = tracked.of_task(conn, task_id)
+    if row is None:
+        return None
+    facts = row["facts"]
+    return {
+        "name": row["tracker"],
+        "state": facts.get("state"),
+        "url": facts.get("url") or None,
+        "as_of": row["answered_at"],
+        "failing_since": row["failing_since"],
+        "stopped": bool(row["stopped"]),
+        "reason": row["reason"] or None,
+    }
 
 
 def unknown(conn: Connection, work_item_id: str) -> UnknownTask:
@@ -71,6 +94,13 @@ def entry_of(
         return None
     (shown,) = explain.explained(conn, gate, line.now(), [row])
     return explain.waiting_entry(shown, snapshot.hold(row["agent"], serving), None)
+
+
+def _held_by_forge(blocker: dict[str, Any], held: str) -> dict[str, Any]:
+    """A wait for its time, with what the time is waited for."""
+    if blocker["clause"] != "backoff":
+        return blocker
+    return {**blocker, "detail": f"the forge holds its landing up: {held}"}
 
 
 def _suspension(entry: dict[str, Any] | None, serving: dict[str, Any]) -> dict[str, Any] | None:
@@ -120,11 +150,11 @@ def sentence(found: dict[str, Any]) -> str:
             return f"{item} is {found['state']}: {job['agent']} has it at {stage}."
         case "parked":
             task = found["task"]
-            return f"{item} is parked: {task['paused_reason'] or 'no reason was given'}."
+            return ended(f"{item} is parked: {task['paused_reason'] or 'no reason was given'}")
         case "idle":
             return f"{item} has no job queued at {stage}; `orch retry {item}` queues one."
     if found["blockers"]:
-        return f"{item} waits: {found['blockers'][0]['detail']}."
+        return ended(f"{item} waits: {found['blockers'][0]['detail']}")
     return _open(item, found)
 
 

@@ -51,6 +51,12 @@ def cleaned(value: str, limit: int = TITLE_LIMIT) -> str:
     return " ".join(_TURNING.sub("", _CONTROL.sub(" ", value)).split())[:limit].rstrip()
 
 
+def scrubbed(value: str, limit: int = TEXT_LIMIT) -> str:
+    """A text of anybody's, bounded, its lines as they are, without control characters."""
+    unix = value.replace("\r\n", "\n").encode("utf-8", "replace").decode()
+    return _TURNING.sub("", _CONTROL.sub(" ", unix))[:limit]
+
+
 def work_item(value: object) -> str:
     """A work item id. Raises BadInput."""
     if isinstance(value, str) and _WORK_ITEM.match(value) and not _ODD.search(value):
@@ -93,8 +99,21 @@ def covers(glob: str, wanted: str) -> bool:
 
     It errs towards no: globs that only together cover another one do not.
     """
-    parts = {"*": ".*", "?": "[^*]"}  # of another glob, a ? may be covered by ?, a * may not
-    return bool(re.fullmatch("".join(parts.get(c, re.escape(c)) for c in glob), wanted))
+    at = read = 0
+    star, tried = -1, 0
+    # By hand: as a regular expression, many stars take longer than anybody waits.
+    while read < len(wanted):
+        sign = glob[at] if at < len(glob) else ""
+        if sign == "*":
+            star, tried, at = at, read, at + 1
+        elif sign == wanted[read] or (sign == "?" and wanted[read] != "*"):
+            at, read = at + 1, read + 1
+        elif star >= 0:  # its last star stands for one character more
+            tried += 1
+            at, read = star + 1, tried
+        else:
+            return False
+    return not glob[at:].strip("*")
 
 
 def person(value: object) -> str:
@@ -266,3 +285,8 @@ def _iso(value: str) -> datetime | None:
         return parsed.astimezone(UTC) if parsed.tzinfo is not None else None
     except (ValueError, OverflowError):  # the last hours of the year 9999 have no UTC
         return None
+
+
+def ended(sentence: str) -> str:
+    """A sentence with its full stop, unless the words of others at its end bring a mark."""
+    return sentence if sentence.endswith((".", "?", "!", "…")) else f"{sentence}."

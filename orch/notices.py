@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import structlog
 
-from orch import names, tidings
+from orch import names, tidings, tokens
 from orch.channels import Channel, Notice
 from orch.errors import (
     ChannelError,
@@ -32,7 +32,7 @@ from orch.errors import (
 from orch.line import Line
 from orch.notice_settings import KINDS, Kind
 from orch.outcomes import ASKED
-from orch.store import history, ledger, outbox, views
+from orch.store import ledger, outbox, views
 from orch.store.session import Connection, Row
 from orch.tidings import Told
 
@@ -76,7 +76,7 @@ def collect(line: Line, wanted: Subscription) -> int:
 
     The first time nothing is told: what happened before is no news.
     """
-    if not wanted.channels or not line.store.read(_anything_new):
+    if not wanted.channels or not line.store.read(outbox.anything_new):
         return 0
     posted, more = 0, True
     while more:
@@ -90,32 +90,20 @@ def any_due(line: Line, wanted: Subscription) -> bool:
     return line.store.read(lambda conn: outbox.any_due(conn, wanted.channels, line.now()))
 
 
-def _anything_new(conn: Connection) -> bool:
-    known = outbox.read_up_to(conn)
-    return known is None or history.last_event(conn) > known
-
-
 def _read_on(conn: Connection, line: Line, wanted: Subscription) -> tuple[int, bool]:
     now = line.now()
-    after = outbox.hold_bookmark(conn, history.event_horizon(conn, now))
-    horizon = history.event_horizon(conn, now)  # again: we may have waited for another reader
-    if horizon <= after:
-        return 0, False
-    stretch = outbox.events_between(
-        conn, after, horizon, tidings.KIND_OF, now, young=NEWS, most=BATCH
+    found, more = outbox.stretch(
+        conn, outbox.BOOKMARK, tidings.KIND_OF, now, young=NEWS, most=BATCH
     )
-    found = [dict(event) for event in stretch]
-    full = len(found) == BATCH
-    outbox.move_bookmark(conn, found[-1]["id"] if full else horizon)
     moment = views.moment(conn, now)
     told = [(event, kind) for event in found if (kind := _kind(conn, event, found, wanted))]
     rows = [
         {"uid": line.new_id(), "channel": channel, "created_at": moment, "next_try_at": moment}
-        | _texts(event, kind, more, wanted.web_url)
-        for event, kind, more in tidings.gathered(told)
+        | _texts(event, kind, others, wanted.web_url)
+        for event, kind, others in tidings.gathered(told)
         for channel in wanted.channels
     ]
-    return outbox.post(conn, rows), full
+    return outbox.post(conn, rows), more
 
 
 def _kind(
@@ -333,10 +321,16 @@ def shown(row: Row) -> dict[str, Any]:
     return {**row, "state": state}
 
 
-def retry(line: Line, notice_id: int, actor: str) -> dict[str, Any]:
-    """Try one that was given up, or that waits for its time, now. Raises NotFound."""
+def retry(line: Line, notice_id: int, actor: str, within: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Try one that was given up, or that waits for its time, now.
+
+    Raises NotFound, and Forbidden for whoever may steer some repos only, `within`, and not its own.
+    """
 
     def ask(conn: Connection) -> dict[str, Any]:
+        known = outbox.notice_by_id(conn, notice_id)
+        if known is not None:
+            tokens.require_reach(within, actor, known["repo"] or tokens.EVERYWHERE)
         changed = outbox.again(conn, notice_id, line.now())
         row = outbox.notice_by_id(conn, notice_id)
         if row is None:

@@ -9,7 +9,7 @@ from orch import explain, snapshot, stages
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import outline, views
+from orch.store import outline, queued, views
 from orch.store.session import Connection
 
 SHOWN: Final = 8
@@ -31,9 +31,9 @@ def _look(conn: Connection, line: Line, gate: Gate) -> dict[str, Any]:
     frozen_known, paused_known = "freeze" not in gate.degraded, "paused" not in gate.degraded
     return {
         "stages": _in_order(outline.stage_counts(conn)),
-        "counts": {"parked": 0, **outline.state_counts(conn, gate)},
+        "counts": {"parked": 0, **queued.state_counts(conn, gate)},
         "oldest": _oldest(conn, line, gate),
-        "freezes": outline.freezes_now(conn, now, SHOWN) if frozen_known else [],
+        "freezes": outline.freezes_now(conn, gate, now, SHOWN) if frozen_known else [],
         "for_people": _for_people(conn) if paused_known else [],
         "degraded": sorted(gate.degraded),
     }
@@ -76,7 +76,7 @@ def trend(line: Line) -> dict[str, list[dict[str, Any]]]:
     def look(conn: Connection) -> dict[str, list[dict[str, Any]]]:
         now: datetime = views.moment(conn, line.now())
         ends = [now - timedelta(hours=hour) for hour in range(HOURS, -1, -1)]
-        waiting = outline.state_counts(conn, line.gate)["waiting"]
+        waiting = queued.state_counts(conn, line.gate)["waiting"]
         points: dict[str, list[dict[str, Any]]] = {"waiting": [], "landed": []}
         for end, flow in zip(ends[:0:-1], outline.flows(conn, ends)[::-1], strict=True):
             points["waiting"].insert(0, {"at": end, "value": max(0, waiting)})

@@ -87,6 +87,7 @@ def disable(line: Line, name: str, actor: str) -> dict[str, Any]:
         person, now = known(conn, name), line.now()
         changed = persons.disable(conn, person["id"], now)
         visits.end_all(conn, now, person["id"])
+        persons.void_invitations(conn, person["id"], now)
         if changed:
             ledger.record(conn, now, "person.disabled", actor=actor, data={"name": person["name"]})
         return changed
@@ -110,6 +111,7 @@ def new_password(conn: Connection, line: Line, person: Row, hashed: str, actor: 
     now = line.now()
     persons.change(conn, person["id"], password_hash=hashed)
     visits.end_all(conn, now, person["id"])
+    persons.void_invitations(conn, person["id"], now)
     ledger.record(conn, now, "person.password_set", actor=actor, data={"name": person["name"]})
 
 

@@ -175,7 +175,7 @@ def _scene(
         live={job["work_item_id"]: job for lane in lanes.values() for job in lane["live"]},
         whole=next_tick.whole,
         slots=slots,
-        lengths={n: (len(lane["waiting"]), lane["waiting_total"]) for n, lane in lanes.items()},
+        lengths={n: (len(lane["waiting"]), lane["listed_total"]) for n, lane in lanes.items()},
         own=rows.get(where.task or ""),
     )
 

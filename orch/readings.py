@@ -13,8 +13,10 @@ from orch.gate_fallback import evaluated
 from orch.health import STUCK_SECONDS, age
 from orch.line import Line
 from orch.metrics import OTHER
+from orch.outside import inbox
+from orch.outside.signals import SOURCES
 from orch.serial_gate import Gate
-from orch.store import entries, outbox, views, vitals
+from orch.store import entries, feeds, outbox, tellings, views, vitals
 from orch.store.session import Connection
 
 NAMED: Final = 50
@@ -60,6 +62,7 @@ def _readings(conn: Connection, line: Line, gate: Gate, named: int) -> Readings:
     gauges |= _agents(conn, line)
     gauges |= _health(conn, gate, moment)
     gauges |= _disk(conn, named)
+    gauges |= _feeds(conn, moment, named)
     return Readings(dict(stored), gauges)
 
 
@@ -140,7 +143,13 @@ def _health(conn: Connection, gate: Gate, moment: datetime) -> dict[str, Samples
     }
     readers = {name: entries.behind(conn, name) for name in (tally.READER, tracing.READER)}
     waiting = {row["channel"]: row["notices"] for row in outbox.waiting(conn)}
+    hooks = inbox.standing(conn)
+    seen = {source: known["seen_at"] for source, known in hooks.items() if known["seen_at"]}
     return ages | {
+        "orch_hooks_waiting": _labelled(
+            dict.fromkeys(SOURCES, 0) | {name: each["waiting"] for name, each in hooks.items()}
+        ),
+        "orch_hook_age_seconds": _labelled(_ages(seen, moment)),
         "orch_notices_waiting": _labelled(waiting),
         "orch_ledger_behind_events": _labelled(
             {name: behind for name, behind in readers.items() if behind is not None}
@@ -165,6 +174,19 @@ def _disk(conn: Connection, named: int) -> dict[str, Samples]:
         used |= {(*repo, kind): size for repo, size in _bounded(sizes, largest, sum).items()}
     free = {host["host"]: float(host["free"]) for host in hosts}
     return {"orch_disk_bytes": used, "orch_disk_free_bytes": _labelled(free)}
+
+
+def _feeds(conn: Connection, moment: datetime, named: int) -> dict[str, Samples]:
+    """Of forges as many as of repos, those first that were not heard of for longest."""
+    rows = feeds.all_rows(conn)
+    ages = {row["name"]: _since(row["answered_at"], moment) for row in rows if row["answered_at"]}
+    stopped = {row["name"]: float(bool(row["stopped"])) for row in rows}
+    own = sorted(stopped, key=lambda name: (-stopped[name], -ages.get(name, 0), name))[:named]
+    return {
+        "orch_feed_age_seconds": _bounded(ages, own, max),
+        "orch_feed_stopped": _bounded(stopped, own, sum),
+        "orch_tellings_waiting": _labelled(tellings.waiting(conn)),
+    }
 
 
 def _labelled(values: Mapping[str, Any]) -> Samples:

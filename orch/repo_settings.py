@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
@@ -11,6 +11,9 @@ from orch import names, stages
 from orch.errors import BadInput
 from orch.qg.commands import CommandName
 
+Forge = Literal["git", "gitea", "github"]
+# No squash: what lands must contain the commit that was tested.
+MergeStyle = Literal["merge", "rebase", "rebase-merge", "fast-forward-only"]
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
 
 
@@ -85,6 +88,17 @@ class RepoSettings(BaseModel):
     """The page of a branch at the forge, with {branch} in it."""
     commit_url: WebPattern = ""
     """The page of a commit at the forge, with {sha} in it."""
+    forge: Forge = "git"
+    """What shows and lands the work: a service, or plain git alone."""
+    forge_repo: str = Field("", pattern=r"^([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)?$")
+    """owner/name at the service; empty is as in `url`."""
+    merge_style: MergeStyle = "merge"
+    reviewers: tuple[str, ...] = ()
+    """Who is asked to look at a pull request that is ready, as the service names people."""
+    token_file: Path | None = None
+    """A file with the token for this repo, https and service alike; None is everybody's."""
+    ssh_key: Path | None = None
+    """The private key for this repo over ssh; None is what ssh finds by itself."""
     head_watch_seconds: float | None = Field(None, ge=0, le=30 * 24 * 3600)
     """After how long a blocking head of this repo is told of; None is as everywhere."""
     head_watch_park: bool | None = None

@@ -15,7 +15,7 @@ LANDINGS: Final = 30
 WAITING: Final = 20
 """Waiting rows shown; the line shows the others."""
 DAYS: Final = 5
-"""How many of the monitor's freezes are looked back on."""
+"""How many of the freezes of a broken main are looked back on."""
 
 
 def about(line: Line, repo: str) -> dict[str, Any]:
@@ -27,27 +27,33 @@ def about(line: Line, repo: str) -> dict[str, Any]:
 
 def _look(conn: Connection, line: Line, repo: str) -> dict[str, Any]:
     known = line.repos.get(repo)
-    red = ended.freezes_by(conn, repo, monitor.SOURCE, DAYS)
+    red = ended.red_freezes(conn, repo, DAYS)
+    watched = bool(known and known.health)
     round_ = vitals.beats_now(conn).get("monitor")
     return {
         "landings": [dict(row) for row in ended.landings(conn, repo, LANDINGS)],
         "lease": ended.lease(conn, repo, line.now()),
         "health": {
-            "watched": bool(known and known.health),
+            "watched": watched,
             "looked_at": round_["at"] if round_ else None,
-            **_health(red),
+            **_health(red, was_seen=watched and round_ is not None),
         },
     }
 
 
-def _health(red: Sequence[Row]) -> dict[str, Any]:
-    """What the monitor's freezes tell of main: it freezes a repo when it is red, and says in that
-    freeze when it is green again."""
+def _health(red: Sequence[Row], was_seen: bool) -> dict[str, Any]:
+    """What is known of main: `red`, `green`, `lifted` or `unknown`.
+
+    Who finds it broken freezes the repo; the monitor says in its own freeze when it is green again.
+    A person who lifts a freeze says nothing of that: it is lifted, and was not found red since.
+    """
     history = [dict(row) for row in red]
     if not red:
-        return {"state": "green", "since": None, "detail": "", "history": history}
+        state = "green" if was_seen else "unknown"
+        return {"state": state, "since": None, "detail": "", "history": history}
     last = red[0]
-    again = monitor.AGAIN in last["reason"]
-    state = "green" if last["cleared_at"] is not None or again else "red"
-    since = last["cleared_at"] if last["cleared_at"] is not None else last["frozen_at"]
+    is_over = last["cleared_at"] is not None
+    over = "lifted" if is_over else "red"
+    state = "green" if monitor.AGAIN in last["reason"] else over
+    since = last["cleared_at"] if is_over else last["frozen_at"]
     return {"state": state, "since": since, "detail": last["reason"], "history": history}

@@ -12,9 +12,10 @@ from typing import Final
 
 import structlog
 
-from orch import ports, stages
-from orch.deploying import already_landed, context_of, held_up, land_and_deploy
+from orch import ports, showing, stages
+from orch.deploying import already_landed, context_of, held_before, held_up, land_and_deploy
 from orch.errors import BadInput, GitError, GitFenced, GitMissing, GitMoved, GitRefused
+from orch.landing import what_to_do
 from orch.outcomes import Decision, decide, failed, sent_back
 from orch.place import Place, Seen, again, command, decided, evidence_of, listed, outcome, stopped
 from orch.ports import AgentResult, AgentWork, Cut, Tree
@@ -48,7 +49,7 @@ def run(place: Place) -> Outcome:
         result = AgentResult("spawn_failed", detail=error.message)
         if isinstance(error, (GitMissing, GitMoved)) and "branch" in error.facts:
             # Somebody moved or deleted the task's branch: no attempt of an agent mends that.
-            return Outcome(result, Decision("fail", "park", "conflict", reason=error.message))
+            return Outcome(result, Decision("fail", "park", "conflict", reason=what_to_do(error)))
         again = failed("spawn_failed", error.message, place.turn.job["attempt"], place.line.limits)
         return Outcome(result, again)
 
@@ -60,7 +61,11 @@ def _run(place: Place) -> Outcome:
         cut = _cut(place, past)
         before = place.shop.workspaces.inspect(cut)
     if place.stage in stages.LANDING:
-        no_turn = held_up(place, cut, before) or already_landed(place, cut, before, past)
+        no_turn = (
+            held_up(place, cut, before)
+            or already_landed(place, cut, before, past)
+            or held_before(place, cut, before, past)
+        )
         if no_turn is not None:
             return no_turn
     asked = _asked(place, cut, past)
@@ -72,15 +77,24 @@ def _run(place: Place) -> Outcome:
         seen = Seen(cut, result, place.shop.workspaces.inspect(cut))
         faults = _faults(seen.tree, cut)
         if not faults:
-            place.shop.forge.offer(cut, seen.tree.head_sha)
+            place.shop.forge.offer(cut, seen.tree.head_sha, showing.showing(place, past))
             seen = replace(seen, offered=seen.tree.head_sha)
+    ended = _ended(place, seen, decision, past, faults)
+    if place.stage not in stages.LANDING:
+        showing.show_end(place, past, seen, ended.decision)
+    return ended
+
+
+def _ended(place: Place, seen: Seen, decision: Decision, past: Past, faults: list[str]) -> Outcome:
+    """What the turn comes to, now that its agent has ended and its work is offered."""
     if decision.next != "advance":
         return outcome(place, seen, decision)
+    result, cut = seen.result, seen.cut
     if faults:
         reason = f"the workspace cannot be taken as it is: {'; '.join(faults)}"
         return outcome(place, seen, again(place, "agent_failed", reason, result.verdict))
     touched = fingerprints(cut.path, seen.tree.changed).items() - past.cleared
-    return _judged(place, replace(seen, protected=dict(sorted(touched))), decision)
+    return _judged(place, replace(seen, protected=dict(sorted(touched))), decision, past)
 
 
 # --- before the agent
@@ -145,10 +159,10 @@ def _faults(tree: Tree, cut: Cut) -> list[str]:
     return [what for what, is_so in found.items() if is_so]
 
 
-def _judged(place: Place, seen: Seen, decision: Decision) -> Outcome:
+def _judged(place: Place, seen: Seen, decision: Decision, past: Past) -> Outcome:
     """What the checks make of an agent's pass."""
     if place.stage in stages.LANDING:
-        return land_and_deploy(place, seen, decision)
+        return land_and_deploy(place, seen, decision, past)
     for name in _commands_of(place.stage, place.plan):
         seen = replace(seen, runs=(*seen.runs, command(place, seen.cut, name, seen.tree.head_sha)))
         if seen.runs[-1].stopped:

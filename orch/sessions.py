@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +12,7 @@ import structlog
 
 from orch import names
 from orch.errors import BadInput, NotFound, Unauthorised
-from orch.limits import Limit
+from orch.limits import Limit, neighbourhood
 from orch.line import Line
 from orch.passwords import Passwords
 from orch.store import ledger, persons, visits
@@ -20,7 +22,11 @@ from orch.tokens import Holder, hashed
 log = structlog.get_logger(__name__)
 _SECRET: Final = re.compile(r"[0-9a-f]{64}\Z")
 BY_NAME: Final = Limit("sign-in by name", 10, 900.0)
-"""How often a name may be tried, wherever from. Whoever is refused is not counted."""
+"""How often a name may be tried from one neighbourhood. Whoever is refused is not counted."""
+BY_NAME_ANYWHERE: Final = Limit("sign-in by name, anywhere", 100, 900.0)
+BY_DEVICE: Final = Limit("sign-in by device", 10, 900.0)
+"""Instead of all others for a browser in which the person signed in before: strangers who try the
+name keep nobody out there."""
 BY_ADDRESS: Final = Limit("sign-in by address", 30, 900.0)
 
 
@@ -39,6 +45,8 @@ class Browser:
     address: str
     said: str
     """What it calls itself."""
+    device: str = field(default="", repr=False)
+    """What signing in left there before, see `device`."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +82,11 @@ def sign_in(
 
     A name nobody has costs the same work as a wrong password, and is refused in the same words.
     """
-    BY_NAME.take(line, typed.name.strip().lower()[:200])
-    nobodys = passwords.nobodys
     row = _by_password(line, typed.name)
+    rations = _rations(row, typed.name, browser)
+    for limit, key in rations:
+        limit.take(line, key)
+    nobodys = passwords.nobodys
     stored = nobodys if row is None else row["password_hash"]
     fits = passwords.verify(stored, typed.password)
     if row is None or not fits:
@@ -86,8 +96,38 @@ def sign_in(
             suggested_fix="An admin can make a link to choose a new one: `orch user link NAME`.",
         )
     fresh = passwords.renewed(stored, typed.password)
-    BY_NAME.forget(line, row["name"])
+    for limit, key in rations:
+        limit.forget(line, key)
     return open_one(line, row["name"], browser, lasting, fresh)
+
+
+def _rations(row: Any, name: str, browser: Browser) -> list[tuple[Limit, str]]:
+    """By what this try is counted. The wider count is last: who is refused before is not in it."""
+    if _is_device_of(row, browser.device):
+        return [(BY_DEVICE, str(row["id"]))]
+    name = name.strip().lower()[:200]
+    return [(BY_NAME, f"{name}|{neighbourhood(browser.address)}"), (BY_NAME_ANYWHERE, name)]
+
+
+def device(line: Line, name: str) -> str:
+    """What a browser keeps in which this person has signed in; another password ends it."""
+    row = _by_password(line, name)
+    return "" if row is None else _device(row)
+
+
+def knows_device(line: Line, name: str, sent: str) -> bool:
+    """Whether a browser carries what signing in under this name has left there."""
+    return _is_device_of(_by_password(line, name), sent)
+
+
+def _device(row: Any) -> str:
+    # The hash is what nobody but the store knows, and what another password changes.
+    told = f"device|{row['id']}".encode()
+    return hmac.new(row["password_hash"].encode(), told, hashlib.sha256).hexdigest()
+
+
+def _is_device_of(row: Any, sent: str) -> bool:
+    return row is not None and is_secret(sent) and hmac.compare_digest(sent, _device(row))
 
 
 def _by_password(line: Line, name: str) -> Any:

@@ -6,13 +6,14 @@ What the snapshot shows is what the dispatcher does: its reasons are the columns
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orch import explain
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.serial_gate import Gate
-from orch.store import lanes, views, watches
+from orch.store import lanes, queued, views, watches
 from orch.store.lanes import REASONS, Only
 from orch.store.moments import Moment
 from orch.store.session import Connection, Row
@@ -86,8 +87,9 @@ def view(conn: Connection, line: Line, gate: Gate, wanted: Wanted) -> dict[str, 
     _add_freezes(conn, now, gate, per_repo)
     _add_active(conn, gate, per_repo)
     _add_head_watch(conn, per_repo)
-    for repo, count in _counts(conn, gate, now, per_repo, wanted).items():
-        per_repo[repo]["waiting_total"] = count
+    listed, in_line = _counts(conn, gate, now, per_repo, wanted)
+    for repo, lane in per_repo.items():
+        lane["listed_total"], lane["waiting_total"] = listed.get(repo, 0), in_line.get(repo, 0)
     return {
         "generated_at": views.moment(conn, now),
         "degraded": sorted(gate.degraded),
@@ -107,10 +109,13 @@ def _blank() -> dict[str, Any]:
         "paused": [],
         "waiting": [],
         "waiting_total": 0,
+        "listed_total": 0,
         "frozen": False,
         "frozen_reason": None,
         "frozen_at": None,
         "frozen_by": None,
+        "frozen_until": None,
+        "frozen_allow": None,
         "live": [],
         "head_watch": None,
     }
@@ -145,14 +150,19 @@ def _waiting(
 
 def _counts(
     conn: Connection, gate: Gate, now: Moment, per_repo: dict[str, dict[str, Any]], wanted: Wanted
-) -> dict[str, int]:
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Per repo how many rows `waiting` would have as a whole, and how many of them are in line."""
     if not wanted.only.narrows:
-        return views.waiting_counts(conn, list(per_repo))
+        names = list(per_repo)
+        return queued.listed_counts(conn, names), queued.waiting_counts(conn, gate, names)
     shown = {name: len(lane["waiting"]) for name, lane in per_repo.items()}
     # A page that is not full is the last one: what it shows need not be counted again.
     ended = {name: wanted.skip + count for name, count in shown.items() if 0 < count < wanted.limit}
     others = [name for name in shown if name not in ended]
-    return ended | lanes.waiting_counts(conn, gate, now, wanted.only, others) if others else ended
+    look = partial(lanes.waiting_counts, conn, gate, now, wanted.only)
+    listed = ended | look(others) if others else ended
+    parked = look([name for name in listed if listed[name]], parked=True)
+    return listed, {name: count - parked.get(name, 0) for name, count in listed.items()}
 
 
 def _add_paused(
@@ -183,6 +193,8 @@ def _add_freezes(
                 "frozen_reason": freeze["reason"],
                 "frozen_at": freeze["frozen_at"],
                 "frozen_by": freeze["source"],
+                "frozen_until": freeze["expires_at"],
+                "frozen_allow": freeze["allowed_work_item"],
             }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, literal, select
 from sqlalchemy.sql.elements import ColumnElement
@@ -26,13 +26,14 @@ def waits(task_id: ColumnElement[Any]) -> ColumnElement[bool]:
     )
 
 
-def add_dependency(
+def add_dependency(  # noqa: PLR0913 - which two, and who says so, why, from where
     conn: Connection,
     task_id: int | None,
     depends_on: int | None,
     now: Moment,
     *,
     actor: str = "orch",
+    reason: str = "",
     source: str = "",
 ) -> bool:
     """Declare that a task starts only after another is over. False if unknown, ended or already so.
@@ -52,7 +53,7 @@ def add_dependency(
         row["created_at"] = now
     if ended or not insert_unless_there(conn, job_deps, [row]):
         return False
-    _tell(conn, now, "dependency.added", rows, actor)
+    _tell(conn, now, "dependency.added", rows, actor=actor, reason=reason)
     return True
 
 
@@ -63,6 +64,7 @@ def remove_dependency(
     now: Moment,
     *,
     actor: str = "orch",
+    reason: str = "",
 ) -> bool:
     """Take a declared dependency back. False if it was not there."""
     rows = _pair(conn, task_id, depends_on)
@@ -76,7 +78,7 @@ def remove_dependency(
         )
     )
     if gone.rowcount:
-        _tell(conn, now, "dependency.removed", rows, actor)
+        _tell(conn, now, "dependency.removed", rows, actor=actor, reason=reason)
     return bool(gone.rowcount)
 
 
@@ -138,7 +140,14 @@ def _refuse_cycle(conn: Connection, task: Any, depends_on: Any) -> None:
         )
 
 
-def _tell(conn: Connection, now: Moment, kind: str, rows: list[Any], actor: str) -> None:
+_STEPS: Final = {
+    "dependency.added": {"from_state": "independent", "to_state": "dependent"},
+    "dependency.removed": {"from_state": "dependent", "to_state": "independent"},
+}
+"""Before and after, as seen from the one task that the event's data name."""
+
+
+def _tell(conn: Connection, now: Moment, kind: str, rows: list[Any], **said: str) -> None:
     task, before = rows
     ledger.record(
         conn,
@@ -146,7 +155,8 @@ def _tell(conn: Connection, now: Moment, kind: str, rows: list[Any], actor: str)
         kind,
         task_id=task.id,
         repo=task.repo,
-        actor=actor,
+        **said,
+        **_STEPS[kind],
         data={"depends_on": before.work_item_id},
     )
     ledger.wake(conn, now, [task.repo])

@@ -35,6 +35,7 @@ from orch.counts import HERE
 from orch.errands import Errands
 from orch.errors import OrchError
 from orch.line import Line
+from orch.outside import inbox, mirrors, rounds
 from orch.ports import Claim
 from orch.stages import CONTROL_QUEUE
 from orch.store import fleet, ledger
@@ -189,6 +190,7 @@ def watch(of: Line, settings: Settings) -> None:
     if _our_turn(of, "watch", WATCH_SECONDS):
         head_watch.look(of)
         alarms.look(of, settings.tick_seconds)
+        inbox.prune(of)
     wanted = bootstrap.build_subscription(settings)
     notices.collect(of, wanted)
     if notices.any_due(of, wanted) and _our_turn(of, "notices", NOTICE_SECONDS):
@@ -267,6 +269,11 @@ def _register(sender: Any, **_: Any) -> None:
     )
     if served[0] == CONTROL_QUEUE:
         _alive.append(threading.Thread(target=_keep_watch, name="orch-watch", daemon=True))
+        known = bootstrap.load()
+        if known.trackers:
+            _alive.append(threading.Thread(target=_keep_outside, name="orch-outside", daemon=True))
+        if any(repo.forge != "git" for repo in known.repos.values()):
+            _alive.append(threading.Thread(target=_keep_mirrors, name="orch-mirrors", daemon=True))
     for thread in _alive:
         thread.start()
     _hand_back_on_quit()
@@ -316,6 +323,38 @@ def _keep_alive(name: str, served: str, concurrency: int) -> None:
             log.warning("worker.heartbeat_failed", error=str(error))
         _gone.wait(every)
     store.write(lambda conn: fleet.leave(conn, name, DATABASE_TIME))
+
+
+def _keep_outside() -> None:
+    """Ask and tell trackers until this worker goes, by its own clock for the same reason."""
+    settings, parts = bootstrap.load(), None
+    while not _gone.wait(rounds.LOOK_SECONDS):
+        try:
+            parts = parts or (
+                bootstrap.build_line(settings, queue()),
+                bootstrap.build_outside(settings, _gone.is_set),
+            )
+            rounds.look(*parts)
+        except OrchError as error:
+            log.warning("outside.failed", error=str(error))
+        except Exception:
+            log.exception("outside.crashed")
+
+
+def _keep_mirrors() -> None:
+    """Look at pull requests likewise, beside the trackers: neither waits for the other."""
+    settings, parts = bootstrap.load(), None
+    while not _gone.wait(rounds.LOOK_SECONDS):
+        try:
+            parts = parts or (
+                bootstrap.build_line(settings, queue()),
+                bootstrap.build_mirrors(settings, _gone.is_set),
+            )
+            mirrors.look(*parts)
+        except OrchError as error:
+            log.warning("outside.failed", error=str(error))
+        except Exception:
+            log.exception("outside.crashed")
 
 
 def _keep_watch() -> None:

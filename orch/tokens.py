@@ -93,9 +93,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def is_near(bound_to: str, remote: str) -> bool:
-    """Whether a request comes from this machine, to a server nobody else can reach."""
-    return is_loopback(bound_to) and is_loopback(remote)
+PASSED_ON: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+"""Headers by which something on this machine says that it passes a request on from elsewhere."""
+
+
+def is_near(bound_to: str, remote: str, *, passed_on: bool) -> bool:
+    """Whether a request comes from this machine, to a server nobody else can reach.
+
+    One that was `passed_on`, as one of PASSED_ON says, comes from somewhere else.
+    """
+    return not passed_on and is_loopback(bound_to) and is_loopback(remote)
 
 
 def require_beyond_loopback(line: Line, host: str) -> None:

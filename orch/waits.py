@@ -6,13 +6,14 @@ by that, and stands in nobody's way. See ADR 0020.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from orch import explain, snapshot, spells
+from orch import explain, metrics, snapshot, spells
 from orch.affected import Affected
 from orch.gate_fallback import evaluated
 from orch.line import Line
@@ -50,6 +51,8 @@ class _Found:
     then: dict[str, Any]
     ended: list[dict[str, Any]]
     begun: list[dict[str, Any]]
+    waited: dict[tuple[str, str], float]
+    """Seconds of the spells that are over now, as `ledger.count_all` takes them."""
     more: bool
 
     @property
@@ -88,7 +91,12 @@ def look(line: Line) -> Look:
     if found is None or found.is_silent:
         return Look()
     write = partial(
-        store.record, seen=found.seen, then=found.then, ended=found.ended, begun=found.begun
+        store.record,
+        seen=found.seen,
+        then=found.then,
+        ended=found.ended,
+        begun=found.begun,
+        waited=found.waited,
     )
     return Look(len(found.begun), found.more) if line.store.write(write) else Look()
 
@@ -112,7 +120,21 @@ def _found(conn: Connection, line: Line, gate: Gate) -> _Found:
         for state, of in settled
         if of.ended is not None
     ]
-    return _Found(whom.seen, then, ended, _begun(conn, settled), whom.more)
+    begun = _begun(conn, settled)
+    return _Found(whom.seen, then, ended, begun, _waited(settled), whom.more)
+
+
+def _waited(settled: Sequence[tuple[State, Settled]]) -> dict[tuple[str, str], float]:
+    """How long was waited in what is over now, by reason."""
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for state, of in settled:
+        over = [(each.reason, each.since, each.until) for each in of.begun if each.until]
+        if of.ended is not None:
+            over.append((state["spell:reason"], state["spell:since"], of.ended))
+        for reason, since, until in over:
+            if reason != store.WORK:
+                seconds[metrics.key("waited_seconds", reason)] += (until - since).total_seconds()
+    return seconds
 
 
 def _states(whom: Affected) -> list[State]:

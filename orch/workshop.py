@@ -19,6 +19,10 @@ class Plan:
     commands: Mapping[CommandName, RepoCommand]
     approvals: frozenset[str] = frozenset()
     """Stages that a person has to approve before they are left."""
+    shown: bool = False
+    """Whether a service shows the work to people, and takes what orch's checks find."""
+    web_url: str = ""
+    """The public address of the web app, to which those checks lead; empty is none."""
 
 
 @dataclass(frozen=True)

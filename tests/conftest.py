@@ -44,6 +44,16 @@ def _missing(error: services.ServiceMissingError) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
+def live_gitea() -> tuple[str, str, str]:
+    """A Gitea whose repo may be written over: its URL, a token, owner/name. Skips without one."""
+    names = ("ORCH_TEST_GITEA_URL", "ORCH_TEST_GITEA_TOKEN", "ORCH_TEST_GITEA_REPO")
+    url, token, repo = (os.environ.get(name, "") for name in names)
+    if not (url and token and repo):
+        pytest.skip(f"needs {', '.join(names)}")
+    return url.rstrip("/"), token, repo
+
+
+@pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server, as the URL of its own database."""
     try:
@@ -184,8 +194,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def _gone_through(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+    # Properties come with a report from whatever process ran the test; a report may come thrice.
+    ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    properties = [each for report in ended for each in getattr(report, "user_properties", ())]
+    yield from sorted(f"schemathesis: {said}" for name, said in properties if name == "conformance")
+    looks = [said for name, said in properties if name == "axe"]
+    if looks:
+        pages, themes = {page for page, _, _ in looks}, {theme for _, theme, _ in looks}
+        yield (
+            f"axe: {len(pages)} pages × {len(themes)} themes, {len(looks)} looks, "
+            f"{sum(found for _, _, found in looks)} violations"
+        )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name every test that was skipped, so that a green run hides nothing."""
+    """What schemathesis and axe went through, and every test that was skipped, by name."""
+    for said in _gone_through(terminalreporter):
+        terminalreporter.line(said)
     skipped = terminalreporter.stats.get("skipped", [])
     if not skipped:
         return

@@ -161,7 +161,8 @@ class Rig:
 
     def asked(self, item: str, question: str = "Which colour?") -> None:
         """Let the task's newest job have ended with a question, and park it for that."""
-        said = update(jobs).where(jobs.c.id == self.job(item)["id"]).values(verdict="needs_input")
+        ended = {"status": "succeeded", "verdict": "needs_input", "finished_at": self.clock()}
+        said = update(jobs).where(jobs.c.id == self.job(item)["id"]).values(**ended)
         task_id, reason = self.row_id(item), f"needs input: {question}"
 
         def ask(conn: Connection) -> None:

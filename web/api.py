@@ -27,7 +27,7 @@ from orch import (
 )
 from orch.controls import NewTask, Order
 from orch.simulation import plan as plans
-from web import documents, following, metrics, values
+from web import documents, entrance, following, metrics, values, webhooks
 from web.given import Given
 from web.problems import TooManySimulations
 from web.routes import Call, Routes, as_json
@@ -271,14 +271,14 @@ def ledger(call: Call[values.Events]) -> Any:
     if asked.repo is not None:
         events.require_repos(call.desk.line, (asked.repo,))
     if request.accept_mimetypes.best == "text/event-stream":
-        return following.ledger(call.desk, wanted, request.headers.get("Last-Event-ID"))
+        return following.ledger(call.desk, wanted, request.headers.get("Last-Event-ID"), call.may)
     return events.page(call.desk.line, wanted)
 
 
 @ROUTES.add("GET", "/jobs/<job_id>/log", "viewer", values.JobLog)
 def log(call: Call[values.JobLog]) -> Response:
     """What a job's agent wrote: all of it, a range, its last lines, or on until the job ends."""
-    return following.log(call.desk, call.given, request)
+    return following.log(call.desk, call.given, request, call.may)
 
 
 # --- notices ----------------------------------------------------------------------------------
@@ -301,7 +301,12 @@ def test_notices(call: Call[Given]) -> dict[str, Any]:
 @ROUTES.add("POST", "/notices/<notice_id>/retry", "operator", values.OfNotice, "either")
 def retry_notice(call: Call[values.OfNotice]) -> dict[str, Any]:
     """Try a notice again now, also one that was given up."""
-    return notices.retry(call.desk.line, call.given.notice_id, call.holder.name)
+    return notices.retry(call.desk.line, call.given.notice_id, **call.holder.signing)
+
+
+# --- what others send -------------------------------------------------------------------------
+
+ROUTES.all.extend(webhooks.ROUTES.all)
 
 
 # --- the line itself --------------------------------------------------------------------------
@@ -309,8 +314,11 @@ def retry_notice(call: Call[values.OfNotice]) -> dict[str, Any]:
 
 @ROUTES.add("GET", "/healthz", None)
 def healthz(call: Call[Given]) -> dict[str, Any]:
-    """That this process lives, and how the line is: what is wrong stands in `problems`."""
-    return call.desk.health()
+    """That this process lives, and how the line is; in full for whoever may read."""
+    desk = call.desk
+    if entrance.may_read(desk.line, desk.settings, request):
+        return desk.health()
+    return health.for_anybody(desk.health(), desk.settings.tick_seconds)
 
 
 @ROUTES.add("GET", "/readyz", None)

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
 from typing import Any, Final
 
 import orch
 from orch import errors
-from web.problems import OF_HTTP, TooManySimulations, TooManyStreams, status_of
+from web.answers import ANSWERS, OF_TASK, SCHEMAS
+from web.problems import OF_HTTP, OF_THE_WEB, status_of
 from web.routes import Route
 
-PROBLEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "suggested_fix"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "One sentence for a person."},
-        "code": {"type": "string", "description": "The same for a program."},
-        "suggested_fix": {"type": "string", "description": "What to do next."},
-    },
-    "additionalProperties": True,
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+_ADDRESSED: Final = {
+    "/queue": ("If-None-Match", "The ETag of an earlier answer: 304 if nothing changed."),
+    "/events": ("Last-Event-ID", "Of a stream: the last event that was seen."),
+    "/jobs/<job_id>/log": ("Range", "A part of the log: bytes=0-1023."),
+}
+"""The one header that a call reads beside its token."""
+_SAYS: Final = {
+    400: "A value is missing, unknown or cannot be used.",
+    401: "No valid token.",
+    403: "The role is too small, the repo is not among the token's, or a foreign page asked.",
+    404: "Nothing of that name.",
+    409: "Not possible in this state.",
+    413: "The body is too large.",
+    415: "The body is not JSON, or compressed.",
+    416: "The log is shorter.",
+    429: "Too many at a time, or too many tries.",
+    500: "Something in orch went wrong.",
+    503: "The database or the broker does not answer.",
+}
+_BUSY: Final = ("/events", "/jobs/<job_id>/log", "/simulate")
+ABOUT: Final = (
+    "Every error is a problem as of RFC 9457. A method that an address does not know is answered "
+    "with 405 and `Allow`, an unknown address with 404."
+)
+_SIGNED: Final[dict[str, Any]] = {
+    "required": True,
+    "x-needed": [],
+    "description": "What the service sends, byte for byte as it signed it.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
 }
 _TEXT: Final = {"/jobs/<job_id>/log": "text/plain", "/metrics": "text/plain", "/docs": "text/html"}
 
@@ -33,30 +52,43 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole interface."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        address = re.sub(r"<(\w+)>", r"{\1}", route.path)
-        paths.setdefault(address, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(address(route), {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "orch", "version": orch.__version__},
+        "info": {"title": "orch", "version": orch.__version__, "description": ABOUT},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {"Problem": PROBLEM},
+            "schemas": SCHEMAS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def address(route: Route) -> str:
+    """Its path in OpenAPI's words."""
+    return re.sub(r"<(\w+)>", r"{\1}", route.path)
+
+
+def needed(operation: Mapping[str, Any]) -> list[str]:
+    """What a call that takes a body cannot do without, wherever it stands."""
+    found: list[str] = operation["requestBody"]["x-needed"]
+    return found
 
 
 def _operation(route: Route) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": route.view.__name__,
         "summary": route.says,
-        "parameters": [*_parameters(route)],
+        "parameters": [*_parameters(route), *_headers(route)],
         "responses": _responses(route),
         "security": [{"token": []}] if route.role else [],
     }
     if route.role:
         described["description"] = f"Needs the role {route.role}."
-    if route.source != "query":
+    if route.source == "raw":
+        described["requestBody"] = _SIGNED
+    elif route.source != "query":
         described["requestBody"] = _body(route)
     return described
 
@@ -96,7 +128,7 @@ def _body(route: Route) -> dict[str, Any]:
     required = [name for name in schema.get("required", ()) if name in shapes]
     if route.source == "body":
         whole["required"] = required
-    described = {"required": route.source == "body", "content": {"application/json": {}}}
+    described: dict[str, Any] = {"required": route.source == "body", "x-needed": required}
     described["content"] = {"application/json": {"schema": whole}}
     if route.source == "either":
         needed = f" {', '.join(required)} must stand in one of them." if required else ""
@@ -104,21 +136,69 @@ def _body(route: Route) -> dict[str, Any]:
     return described
 
 
-def _responses(route: Route) -> dict[str, Any]:
-    kind = _TEXT.get(route.path, "application/json")
-    shape = {"type": "object"} if kind == "application/json" else {"type": "string"}
-    good = "201" if route.endpoint == "POST /tasks" else "200"
-    found: dict[str, Any] = {good: {"description": "Done.", "content": {kind: {"schema": shape}}}}
+def _headers(route: Route) -> list[dict[str, Any]]:
+    if route.path not in _ADDRESSED:
+        return []
+    name, says = _ADDRESSED[route.path]
+    shape: dict[str, Any] = {"type": "string", "maxLength": 100}
+    if name == "Last-Event-ID":
+        shape = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+    where = {"name": name, "in": "header", "required": False}
+    return [{**where, "description": says, "schema": shape}]
+
+
+def _good(route: Route) -> dict[str, Any]:
+    if route.path in _TEXT:
+        content = {_TEXT[route.path]: {"schema": {"type": "string"}}}
+    else:
+        content = {"application/json": {"schema": ANSWERS.get(route.endpoint, OF_TASK)}}
     if route.path == "/events":
-        found[good]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return {"description": "Done.", "content": content}
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    good = _good(route)
+    found: dict[str, Any] = {"200": good}
+    if route.endpoint == "POST /tasks":
+        where = {"description": "Where it is.", "required": True, "schema": {"type": "string"}}
+        found = {"201": {**good, "headers": {"Location": where}}}
     if route.path == "/queue":
+        tag = {"description": "Of this answer.", "required": True, "schema": {"type": "string"}}
+        good["headers"] = {"ETag": tag}
         found["304"] = {"description": "Nothing has changed since the ETag that was sent."}
-    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    found["default"] = {
-        "description": "What is wrong, and what to do.",
-        "content": {"application/problem+json": reference},
-    }
+    if route.path == "/jobs/<job_id>/log":
+        found["206"] = {**good, "description": "The range that was asked for."}
+    for status in refusals(route):
+        content = {"application/problem+json": {"schema": _PROBLEM}}
+        found[str(status)] = {"description": _SAYS[status], "content": content}
+        if status in (429, 503):
+            after = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+            found[str(status)]["headers"] = {"Retry-After": after}
     return found
+
+
+def refusals(route: Route) -> list[int]:
+    """The statuses with which a call may be refused."""
+    found = {400, 500, 503}
+    if route.role:
+        found |= {401, 403, 429}
+    if route.source == "raw":
+        found |= {401, 404, 429}
+    if route.path_names or {"work_item", "repo", "control"} & set(route.takes.model_fields):
+        found.add(404)
+    if (route.method != "GET" and route.source != "raw") or route.path in (
+        "/simulate",
+        "/tasks/<work_item>/story",
+    ):
+        found.add(409)
+    if route.source != "query":
+        found |= {413, 415}
+    if route.path in _BUSY:
+        found.add(429)
+    if route.path == "/jobs/<job_id>/log":
+        found.add(416)
+    return sorted(found)
 
 
 @cache
@@ -126,7 +206,7 @@ def codes() -> dict[str, tuple[int, str, str]]:
     """Every code a problem may carry: status, meaning, what to do."""
     known = [each for each in vars(errors).values() if isinstance(each, type)]
     found = {code: (status, "", fix) for status, (code, fix) in OF_HTTP.items()}
-    for each in [*known, TooManyStreams, TooManySimulations]:
+    for each in [*known, *OF_THE_WEB]:
         if issubclass(each, errors.OrchError):
             meaning = (each.__doc__ or "").splitlines()[0]
             found[each.code] = (status_of(each()), meaning, each.fix)

@@ -14,6 +14,7 @@ from orch.job_log import JobLog
 from web import values
 from web.routes import Desk
 from web.streams import Look
+from web.visits import May
 
 TEXT: Final = "text/plain; charset=utf-8"
 PING: Final = b": still here\n\n"
@@ -21,7 +22,7 @@ HELLO: Final = b"retry: 2000\n\n"
 """Tells browsers to come again after two seconds when the stream ends."""
 
 
-def ledger(desk: Desk, wanted: events.Wanted, last_event_id: str | None) -> Response:
+def ledger(desk: Desk, wanted: events.Wanted, last_event_id: str | None, may: May) -> Response:
     """Events as they happen, from the last one the reader has seen, or from now."""
     if wanted.before is not None:
         raise BadInput("A stream only goes forwards: leave out `before`.", field="before")
@@ -40,7 +41,7 @@ def ledger(desk: Desk, wanted: events.Wanted, last_event_id: str | None) -> Resp
     # Asked once before the answer begins, so that what is wrong is still a problem.
     first = [look()]
     return desk.streams.response(
-        lambda: first.pop() if first else look(), "text/event-stream", PING
+        lambda: first.pop() if first else look(), "text/event-stream", may, PING
     )
 
 
@@ -56,7 +57,7 @@ def _seen(last_event_id: str | None, after: int | None) -> int | None:
     return int(last_event_id)
 
 
-def log(desk: Desk, asked: values.JobLog, request: Request) -> Response:
+def log(desk: Desk, asked: values.JobLog, request: Request, may: May) -> Response:
     """A job's log: whole or a range of it, its last lines, or following it to its end."""
     opened: list[BinaryIO] = []
 
@@ -73,7 +74,7 @@ def log(desk: Desk, asked: values.JobLog, request: Request) -> Response:
     try:
         _, file = current()
         response = (
-            desk.streams.response(_growing(current, asked.tail), TEXT)
+            desk.streams.response(_growing(current, asked.tail), TEXT, may)
             if asked.follow
             else _as_it_is(file, asked.tail, request)
         )

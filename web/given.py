@@ -19,8 +19,9 @@ BODY_LIMIT: Final = 1024 * 1024
 CSRF: Final = "csrf"
 """The field of a form that proves that it came from a page of ours."""
 LARGEST_NUMBER: Final = 2**63 - 1
-Source = Literal["query", "body", "either", "form"]
-"""Where a call takes its values from; those in the path come on top. A form is a page's."""
+Source = Literal["query", "body", "either", "form", "raw"]
+"""Where a call takes its values from; those in the path come on top. A form is a page's; a raw body
+is left to the call, which looks at its bytes before anything in them."""
 
 
 class Given(BaseModel):
@@ -41,7 +42,7 @@ def read(model: type[G], request: Request, path: dict[str, Any], source: Source)
     body: dict[str, Any] = {}
     if source == "form":
         body = _form(request, model.many)
-    elif source != "query":
+    elif source in ("body", "either"):
         body = _body(request)
     if source == "query" and (request.content_length or 0) > 0:
         raise BadInput("This call takes no body.")
@@ -97,19 +98,35 @@ def _form(request: Request, many: frozenset[str]) -> dict[str, Any]:
 
 
 def _body(request: Request) -> dict[str, Any]:
+    refuse_announced(request)
+    data = raw_body(request)
+    if not data:
+        return {}
+    require_json(request)
+    return parse_object(data)
+
+
+def refuse_announced(request: Request) -> None:
+    """Refuse what need not be read: a body that is said to be too large, or compressed."""
     if (request.content_length or 0) > BODY_LIMIT:
         raise RequestEntityTooLarge
     if request.content_encoding:
         raise UnsupportedMediaType("A compressed body is not taken.")
+
+
+def require_json(request: Request) -> None:
+    """Refuse what is not said to be JSON."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("The body must be JSON.")
+
+
+def raw_body(request: Request) -> bytes:
+    """The bytes of the body; never more are read than a body may have."""
     # Where no length was announced, Flask stops one byte later and says nothing.
     data = request.get_data(cache=False)
     if len(data) > BODY_LIMIT:
         raise RequestEntityTooLarge
-    if not data:
-        return {}
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType("The body must be JSON.")
-    return parse_object(data)
+    return data
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Final
+import math
+import threading
+from datetime import datetime, timedelta
+from typing import Final
 
-from flask import Request, request
+from flask import Request
 
+from orch.errors import TooManyTries
 from orch.limits import Limit, neighbourhood
 from orch.line import Line
-from web.routes import Call, View
 
-WEBHOOKS: Final = Limit("webhook by address", 600, 60.0)
-"""Ten a second, a minute long, from one sender; what is missed is found by asking."""
+UNSIGNED: Final = Limit("webhook by address", 600, 60.0)
+"""Webhooks that prove nothing: ten a second, a minute long, from one address. Signed ones are never
+counted, or anybody who shares an address with their sender could silence it."""
+REMEMBERED: Final = 10_000
+"""How many are remembered to have been told to come later."""
 
 
 def address_of(asked: Request) -> str:
@@ -26,15 +30,32 @@ def require_room(line: Line, limit: Limit, asked: Request) -> None:
     limit.take(line, address_of(asked))
 
 
-def rationed(limit: Limit) -> Callable[[View], View]:
-    """Let a route be asked only so often from one address. To be written below `Routes.add`."""
+class Later:
+    """Who was told to come later: told so again, until then, without asking the store anew."""
 
-    def around(view: View) -> View:
-        @wraps(view)
-        def answer(call: Call[Any]) -> Any:
-            require_room(call.desk.line, limit, request)
-            return view(call)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, datetime] = {}
 
-        return answer
+    def left(self, key: str, now: datetime) -> int:
+        """Seconds until this one may come again; 0 for one who was told nothing."""
+        until = self._until.get(key)
+        return 0 if until is None else max(0, math.ceil((until - now).total_seconds()))
 
-    return around
+    def tell(self, key: str, now: datetime, seconds: float) -> None:
+        """Tell this one."""
+        with self._lock:
+            if len(self._until) >= REMEMBERED:
+                self._until.clear()  # whoever comes again is told by the store
+            self._until[key] = now + timedelta(seconds=seconds)
+
+    def require_room(self, line: Line, limit: Limit, asked: Request, now: datetime) -> None:
+        """The same as the function of this name, for what may come in storms."""
+        key = f"{limit.kind}|{address_of(asked)}"
+        if left := self.left(key, now):
+            raise TooManyTries(retry_after=left)
+        try:
+            require_room(line, limit, asked)
+        except TooManyTries as error:
+            self.tell(key, now, float(error.facts["retry_after"]))
+            raise

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, current_app, g, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
@@ -24,6 +25,8 @@ from orch.errors import (
     TooManyTries,
     Unauthorised,
 )
+from web import entrance, turned_away
+from web.visits import Visit
 
 log = structlog.get_logger(__name__)
 TYPE: Final = "application/problem+json"
@@ -44,6 +47,36 @@ class TooManySimulations(OrchError):
     code: ClassVar[str] = "too_many_simulations"
     fix: ClassVar[str] = "Ask again in a few seconds."
 
+
+class DoorClosed(NotFound):
+    """No webhooks of this sender are taken: no secret for them is set."""
+
+    code: ClassVar[str] = "door_closed"
+    fix: ClassVar[str] = "Set ORCH_<SENDER>_WEBHOOK_SECRET to the secret that the sender has."
+
+
+class BadSignature(Unauthorised):
+    """The signature is not that of this body under the secret that is set here."""
+
+    code: ClassVar[str] = "bad_signature"
+    fix: ClassVar[str] = "Give the sender's webhook and orch the same secret; see docs/webhooks.md."
+
+
+class InboxFull(TooManyTries):
+    """As many hints of this sender wait as are kept; what is missed is found by asking it."""
+
+    code: ClassVar[str] = "inbox_full"
+    fix: ClassVar[str] = "Nothing needs to be sent again."
+
+
+OF_THE_WEB: Final[tuple[type[OrchError], ...]] = (
+    TooManyStreams,
+    TooManySimulations,
+    DoorClosed,
+    BadSignature,
+    InboxFull,
+)
+"""Errors that only the web knows."""
 
 STATUS: Final[dict[type[OrchError], int]] = {
     BadInput: 400,
@@ -72,6 +105,12 @@ OF_HTTP: Final[dict[int, tuple[str, str]]] = {
 }
 """Code and next step for what the web framework refuses by itself."""
 
+IN_A_BROWSER: Final[dict[str, str]] = {
+    "no_such_page": "Look at the address again, or go on from the overview.",
+    "method_not_allowed": "This address takes a form: go back, and send it from its page.",
+}
+"""What to do next, where the words of `OF_HTTP` are for programs."""
+
 # What failed inside may name hosts and accounts: the log gets it, the caller does not.
 _NOT_TOLD: Final = (StoreUnavailable, BrokerUnavailable)
 
@@ -90,7 +129,7 @@ def register(app: Flask) -> None:
 
 def problem(status: int, code: str, detail: str, fix: str, **facts: Any) -> Response:
     """One problem as a response; to a person with a browser as a page."""
-    response = _for_people(status, detail, fix)
+    response = _for_people(status, code, detail, fix)
     if response is None:
         response = _for_programs(status, code, detail, fix, facts)
         if status == 401:
@@ -100,12 +139,39 @@ def problem(status: int, code: str, detail: str, fix: str, **facts: Any) -> Resp
     return response
 
 
-def _for_people(status: int, detail: str, fix: str) -> Response | None:
+def _for_people(status: int, code: str, detail: str, fix: str) -> Response | None:
     if not request.path.startswith("/ui/"):
         return None
-    title = HTTPStatus(status).phrase
-    text = render_template("problem.html", title=title, detail=detail, fix=fix, here=request.path)
+    title, visit = HTTPStatus(status).phrase, _visit(status)
+    who = {"visit": visit, "holder": visit and visit.holder, "csrf": visit.csrf if visit else ""}
+    said = {"title": title, "detail": detail, "fix": IN_A_BROWSER.get(code, fix)}
+    text = render_template("problem.html", here=request.path, before=_before(), **said, **who)
     return Response(text, status, content_type="text/html; charset=utf-8")
+
+
+def _visit(status: int) -> Visit | None:
+    """Whose page it is, also where nothing is that anybody could have been let into."""
+    visit: Visit | None = g.get("visit")
+    if visit is not None or status != HTTPStatus.NOT_FOUND:
+        return visit
+    desk = current_app.extensions["orch"]
+    try:
+        return entrance.visit(desk.line, desk.settings, request)
+    except OrchError as error:
+        log.info("web.refused", method=request.method, status=status, code=error.code)
+        return None
+
+
+def _before() -> str:
+    """The page of ours that led here; empty where it was none, or this one."""
+    try:
+        came = urlsplit(request.referrer or "")
+    except ValueError:  # a program may send anything
+        return ""
+    address = came.path + (f"?{came.query}" if came.query else "")
+    # Not by `request.host`, which a name that is not ours would end.
+    ours = came.netloc == request.headers.get("Host") and turned_away.local(address) == address
+    return address if ours and address != request.full_path.rstrip("?") else ""
 
 
 def _for_programs(status: int, code: str, detail: str, fix: str, facts: dict[str, Any]) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from orch.config import Settings
+from orch.tokens import PASSED_ON
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
@@ -16,7 +17,7 @@ BELIEVED: Final = "orch.proxy"
 """In a request's environment: it came through a proxy that is believed."""
 FORWARDED: Final = "orch.forwarded"
 """In a request's environment: somebody claims to have passed it on."""
-_FROM: Final = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
+_FROM: Final = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in PASSED_ON)
 _SAID: Final = (
     *_FROM,
     "HTTP_X_FORWARDED_PROTO",

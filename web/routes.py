@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.wrappers import Response as Answer
 
-from orch import clock, health, overview, readings
+from orch import clock, health, overview, readings, tally
 from orch.changes import Changes
 from orch.clock import Clock
 from orch.config import Settings
 from orch.line import Line
+from orch.outside import signals
 from orch.passwords import Passwords
 from orch.readings import Readings
 from orch.tokens import Holder, Role
 from web import entrance, given, turned_away, visits
 from web.given import Given, Source
+from web.limits import Later
 from web.streams import Streams
-from web.visits import Visit
+from web.visits import May, Visit
 
 G = TypeVar("G", bound=Given)
 Method = Literal["GET", "POST", "DELETE"]
 EVERYBODY: Final = Holder("anybody", "")
 
 
+FOR_PEOPLE: Final = "An admin can give you another role, on the page People."
+
+
 SHARE: Final = 20
 """An answer is kept for so many times as long as it took: asking never takes more than a twentieth
 of one processor, however much waits."""
+
+
+ESTIMATE_LASTS: Final = timedelta(minutes=1)
+ESTIMATES_KEPT: Final = 200
 
 
 class Remembered:
@@ -55,6 +65,33 @@ class Remembered:
             return self._answer
 
 
+class Estimates:
+    """What was estimated of late, each for a minute: a page that asks again costs nothing.
+
+    One is worked out at a time, and nobody waits for that: who comes meanwhile gets none yet.
+    """
+
+    def __init__(self) -> None:
+        self._working = threading.Lock()
+        self._kept: dict[Hashable, tuple[datetime, Any]] = {}
+
+    def get(self, key: Hashable, now: datetime, ask: Callable[[], Any]) -> Any:
+        """What was found for the key, asked if need be; None while another is being asked."""
+        known = self._kept.get(key)
+        if known is not None and now < known[0]:
+            return known[1]
+        if not self._working.acquire(blocking=False):
+            return known and known[1]
+        try:
+            found = ask()
+            left = {k: kept for k, kept in self._kept.items() if now < kept[0]}
+            recent = dict(list(left.items())[1 - ESTIMATES_KEPT :])
+            self._kept = {**recent, key: (now + ESTIMATE_LASTS, found)}
+            return found
+        finally:
+            self._working.release()
+
+
 @dataclass(frozen=True)
 class Desk:
     """What the calls work with."""
@@ -65,10 +102,17 @@ class Desk:
     streams: Streams
     changes: Changes
     passwords: Passwords = field(default_factory=Passwords)
+    later: Later = field(default_factory=Later)
 
     _health: Remembered = field(default_factory=Remembered)
     _readings: Remembered = field(default_factory=Remembered)
     _trend: Remembered = field(default_factory=Remembered)
+    _estimates: Estimates = field(default_factory=Estimates)
+
+    @cached_property
+    def hooks(self) -> signals.Known:
+        """What webhooks may be about."""
+        return signals.known(self.settings)
 
     @property
     def data_dir(self) -> Path:
@@ -77,17 +121,21 @@ class Desk:
 
     def health(self) -> dict[str, Any]:
         """How the line is; asked anew at most once a second, because anybody may ask."""
+        every = self.settings.tick_seconds, self.settings.sweep_seconds
         found: dict[str, Any] = self._health.get(
-            self.clock(), 1.0, lambda: health.report(self.line, self.settings.tick_seconds)
+            self.clock(), 1.0, lambda: health.report(self.line, *every)
         )
         return found
 
     def readings(self) -> Readings:
         """The line's numbers; counting what waits takes a moment, so at most every five seconds."""
         named = self.settings.metrics_repos
-        found: Readings = self._readings.get(
-            self.clock(), 5.0, lambda: readings.readings(self.line, named)
-        )
+
+        def ask() -> Readings:
+            tally.flush(self.line)  # what this process has counted is shown, too
+            return readings.readings(self.line, named)
+
+        found: Readings = self._readings.get(self.clock(), 5.0, ask)
         return found
 
     def trend(self) -> dict[str, list[dict[str, Any]]]:
@@ -96,6 +144,10 @@ class Desk:
             self.clock(), 60.0, lambda: overview.trend(self.line)
         )
         return found
+
+    def estimate(self, key: Hashable, ask: Callable[[], Any]) -> Any:
+        """An estimate, at most a minute old; None while another one is being worked out."""
+        return self._estimates.get(key, self.clock(), ask)
 
 
 @dataclass(frozen=True)
@@ -107,6 +159,8 @@ class Call(Generic[G]):
     holder: Holder
     visit: Visit | None = None
     """The visit of a person, where it is a page that was asked for."""
+    may: May = field(default=lambda: False, repr=False)
+    """Whether whoever sent it may still do so, for an answer that goes on."""
 
     @property
     def csrf(self) -> str:
@@ -192,19 +246,26 @@ def _answering(route: Route, desk: Desk) -> Callable[..., Answer]:
     def answer(**path: str) -> Answer:
         if route.path.startswith("/ui/"):
             return _answer_person(route, desk, path)
-        holder = EVERYBODY
-        if route.role is not None:
-            holder = entrance.admit(desk.line, desk.settings, request, route.role)
-        return _said(route, path, desk, holder)
+        if route.role is None:
+            return _said(route, path, Call(desk, Given(), EVERYBODY))
+        holder = entrance.admit(desk.line, desk.settings, request, route.role)
+        may = entrance.lasting(desk.line, desk.settings, request, route.role)
+        return _said(route, path, Call(desk, Given(), holder, may=may))
 
     return answer
 
 
 def _answer_person(route: Route, desk: Desk, path: Mapping[str, str]) -> Answer:
-    visit = entrance.visit(desk.line, desk.settings, request)
+    g.visit = visit = entrance.visit(desk.line, desk.settings, request)
+    if visit.holder is None and route.path != turned_away.SIGN_IN:
+        request.max_content_length = turned_away.STRANGERS_LIMIT
     answer = _stopped(route, visit)
     if answer is None:
-        answer = _said(route, path, desk, visit.holder or EVERYBODY, visit)
+        call = Call(desk, Given(), visit.holder or EVERYBODY, visit)
+        if route.role is not None:
+            may = entrance.visiting(desk.line, desk.settings, request, route.role)
+            call = replace(call, may=may)
+        answer = _said(route, path, call)
     if visit.is_new and "Set-Cookie" not in answer.headers:
         visits.give(answer, request, visit.secret, desk.settings.web_session_seconds)
     return answer
@@ -217,19 +278,13 @@ def _stopped(route: Route, visit: Visit) -> Answer | None:
     if not visits.is_proved(visit, request):
         return turned_away.refuse_form(visit, request)
     if route.role is not None and visit.holder is not None:
-        entrance.require_role(visit.holder, route.role)
+        entrance.require_role(visit.holder, route.role, FOR_PEOPLE)
     return None
 
 
-def _said(
-    route: Route,
-    path: Mapping[str, str],
-    desk: Desk,
-    holder: Holder,
-    visit: Visit | None = None,
-) -> Answer:
+def _said(route: Route, path: Mapping[str, str], call: Call[Given]) -> Answer:
     values = given.read(route.takes, request, dict(path), route.source)
-    said = route.view(Call(desk, values, holder, visit))
+    said = route.view(replace(call, given=values))
     return said if isinstance(said, Answer) else as_json(said)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from flask import Request, Response, redirect, render_template
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as Answer
 
 from orch.errors import Forbidden
@@ -17,7 +18,10 @@ from web.visits import SAFE, Visit
 
 KEPT_LIMIT: Final = 200_000
 """Characters of a form that are carried through signing in; a longer one is not."""
+STRANGERS_LIMIT: Final = 64 * 1024
+"""Bytes that are read of what somebody sends who is not signed in, but where a kept form comes."""
 HOME: Final = "/ui/"
+SIGN_IN: Final = "/ui/sign-in"
 _OURS: Final = re.compile(r"/ui/[!-\[\]-~]*\Z")
 _NEVER_KEPT: Final = re.compile(CSRF + r"|key|.*password.*", re.IGNORECASE)
 
@@ -31,11 +35,13 @@ def turn_away(visit: Visit, asked: Request) -> Answer:
     """The sign-in page, or for a form that was sent a page that keeps it."""
     said = "Your session is over. Sign in to go on."
     if asked.method not in SAFE:
-        return sign_in_page(visit, 401, kept=pack(asked.path, asked.form), said=said)
+        # Who comes without a cookie of ours has typed nothing into a page of ours.
+        kept = "" if visit.is_new else _kept(asked)
+        return sign_in_page(visit, 401, kept=kept, said=said)
     there = local(asked.full_path.rstrip("?"))
     if "HX-Request" in asked.headers:  # a part of a page, which no redirect should replace
         return sign_in_page(visit, 401, next=there, said=said)
-    return redirect(f"/ui/sign-in?next={quote(there)}")
+    return redirect(f"{SIGN_IN}?next={quote(there)}")
 
 
 def refuse_form(visit: Visit, asked: Request) -> Answer:
@@ -43,14 +49,22 @@ def refuse_form(visit: Visit, asked: Request) -> Answer:
 
     One that the browser itself says is from here may be sent again: its page is only too old.
     """
-    kept = unpack(pack(asked.path, asked.form)) if asked.headers.get("Origin") else None
-    if kept is None or visit.holder is None:
+    may_keep = visit.holder is not None and asked.headers.get("Origin")
+    kept = unpack(_kept(asked)) if may_keep else None
+    if kept is None:
         raise Forbidden(
             "This form is older than your visit, or did not come from here.",
             suggested_fix="Load the page again and send it once more; cookies must be allowed.",
         )
     said = "This form is older than your visit, so nothing was done."
     return again_page(visit, 403, kept, said)
+
+
+def _kept(asked: Request) -> str:
+    try:
+        return pack(asked.path, asked.form)
+    except RequestEntityTooLarge:
+        return ""
 
 
 def again_page(visit: Visit, status: int, kept: dict[str, Any], said: str) -> Response:
@@ -63,7 +77,7 @@ def again_page(visit: Visit, status: int, kept: dict[str, Any], said: str) -> Re
 def sign_in_page(visit: Visit, status: int = 200, **facts: Any) -> Response:
     """The form: `next` is where to go then, `kept` a form to send again, `said` what is wrong."""
     shown = {"next": HOME, "kept": "", "said": "", "name": ""} | facts
-    text = render_template("sign-in.html", here="/ui/sign-in", csrf=visit.csrf, **shown)
+    text = render_template("sign-in.html", here=SIGN_IN, csrf=visit.csrf, **shown)
     return Response(text, status, content_type="text/html; charset=utf-8")
 
 
@@ -80,6 +94,7 @@ def unpack(kept: str) -> dict[str, Any] | None:
     """The form of such a text. It came from the browser, so it may be anything: else None."""
     try:
         found = json.loads(kept)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character could not be sent back
         fields = [(name, value) for name, value in found["fields"]]
         whole = isinstance(found["to"], str) and all(
             isinstance(text, str) for pair in fields for text in pair

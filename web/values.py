@@ -17,28 +17,40 @@ def _text(example: str, longest: int, **more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": longest, "examples": [example], **more})
 
 
+# The grammar of `orch.names` in the words of JSON Schema, for those who read; that one decides.
+_PLAIN = r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
+_SAID = rf"^{_PLAIN}*$"
+_ITEM = r"^(?!.*\.\.)(?!.*\.(?:[lL][oO][cC][kK])?$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_NO_RESERVED = r"(?!(?:.*/)?(?:[cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL])(?:/|$))"
+_NO_ODD_END = r"(?!.*\.(?:[gG][iI][tT]|[lL][oO][cC][kK])?(?:/|$))"
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+_A_REPO = rf"(?!.*\.\.){_NO_RESERVED}{_NO_ODD_END}{_PART}(?:/{_PART})?"
+_REPO = rf"^{_A_REPO}$"
+_REPO_OR_GLOB = rf"^(?:{_A_REPO}|(?!.*\.\.)(?=.*[*?])[A-Za-z0-9._*?/-]{{1,200}})$"
+
+
 WorkItem = Annotated[
     str,
     BeforeValidator(names.work_item),
-    _text("ORCH-123", 64),
+    _text("ORCH-123", 64, pattern=_ITEM),
     Field(description="A work item as the tracker names it."),
 ]
 Repo = Annotated[
     str,
     BeforeValidator(names.repo),
-    _text("owner/name", 201),
+    _text("owner/name", 201, pattern=_REPO),
     Field(description="A repo, `name` or `owner/name`."),
 ]
 RepoOrGlob = Annotated[
     str,
     BeforeValidator(names.repo_or_glob),
-    _text("lib-*", 201),
+    _text("lib-*", 201, pattern=_REPO_OR_GLOB),
     Field(description="A repo, or a glob of repos with * and ?."),
 ]
 Reason = Annotated[
     str,
     BeforeValidator(names.reason),
-    _text("deploy day", names.REASON_LIMIT),
+    _text("deploy day", names.REASON_LIMIT, pattern=_SAID),
     Field(description="Why; others will read it."),
 ]
 Until = Annotated[
@@ -78,13 +90,13 @@ Kind = Annotated[
 Actor = Annotated[
     str,
     BeforeValidator(lambda value: names.line(value, "actor", 120)),
-    _text("ann", 120),
+    _text("ann", 120, pattern=_SAID),
     Field(description="Who did it."),
 ]
 Words = Annotated[
     str,
     BeforeValidator(lambda value: names.line(value, "text", 200)),
-    _text("deploy day", 200),
+    _text("deploy day", 200, pattern=_SAID),
     Field(description="What the reason holds, in whatever case."),
 ]
 Moment = Annotated[
@@ -188,7 +200,7 @@ class Reject(OfTask):
     note: Annotated[
         str,
         BeforeValidator(names.note),
-        _text("The discount is missing.", names.NOTE_LIMIT),
+        _text("The discount is missing.", names.NOTE_LIMIT, minLength=1, pattern=_SAID),
         Field(description="What is to be done; the task's agent reads it."),
     ]
     preview: Preview = False
@@ -200,7 +212,7 @@ class Answer(OfTask):
     text: Annotated[
         str,
         BeforeValidator(lambda value: names.note(value, "text")),
-        _text("Blue, as in the logo.", names.NOTE_LIMIT),
+        _text("Blue, as in the logo.", names.NOTE_LIMIT, minLength=1, pattern=_SAID),
         Field(description="The answer; the task's agent reads it."),
     ]
     preview: Preview = False

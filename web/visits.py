@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flask import Request
@@ -17,7 +18,10 @@ from orch.tokens import Holder
 from web.given import CSRF
 
 COOKIE = "orch"
+DEVICE_SECONDS = 180 * 24 * 3600
 SAFE = frozenset({"GET", "HEAD"})
+May = Callable[[], bool]
+"""Whether whoever sent a request may still come in, as somebody who may do the same."""
 CSRF_HEADER = "X-CSRF-Token"
 
 
@@ -56,6 +60,24 @@ def give(response: Response, request: Request, secret: str, seconds: float) -> N
     )
 
 
+def device_of(request: Request) -> str:
+    """What signing in has left in this browser before."""
+    return request.cookies.get(f"{cookie_name(request)}-device", "")
+
+
+def give_device(response: Response, request: Request, device: str) -> None:
+    """Let the browser keep that its person signed in there, whoever is signed in later on."""
+    response.set_cookie(
+        f"{cookie_name(request)}-device",
+        device,
+        max_age=DEVICE_SECONDS,
+        path="/",
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
 def take_back(response: Response, request: Request) -> None:
     """Let the browser forget it."""
     secure = request.is_secure
@@ -64,8 +86,10 @@ def take_back(response: Response, request: Request) -> None:
 
 
 def is_proved(visit: Visit, request: Request) -> bool:
-    """Whether a change was asked for by a form of this visit."""
+    """Whether a change was asked for by a form of this visit; read only where that is open."""
     if request.method in SAFE:
         return True
+    if visit.is_new:  # nothing that is sent can prove a secret the browser never had
+        return False
     sent = request.headers.get(CSRF_HEADER) or request.form.get(CSRF, "")
     return hmac.compare_digest(sent.encode(), visit.csrf.encode())

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from orch import bootstrap, tasks
+from flask import Flask
+
+from orch import bootstrap, logs, tasks
 from web import create_app
 
-app: Final = create_app(tasks.line(), bootstrap.load())
+
+def _loaded() -> Flask:
+    settings = bootstrap.load()
+    # Before anything is said: as it comes, structlog writes tracebacks with all that they hold.
+    logs.configure(settings.log_level, settings.log_format)
+    return create_app(tasks.line(), settings)
+
+
+app: Final = _loaded()

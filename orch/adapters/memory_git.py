@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from orch.errors import GitConflict, GitFenced, GitMissing, GitMoved, GitRefused, GitUnreachable
-from orch.ports import Change, Commit, Cut, DiskUse, Landed, Rebased, Remote, Tree, Turn
+from orch.ports import (
+    Change,
+    Commit,
+    Cut,
+    DiskUse,
+    Landed,
+    Outlook,
+    Pull,
+    Rebased,
+    Remote,
+    Showing,
+    Tree,
+    Turn,
+)
 
 
 class MemoryForge:
@@ -22,6 +35,10 @@ class MemoryForge:
         """What each commit changes."""
         self.branches: dict[str, str] = {}
         self.offered: dict[str, str] = {}
+        self.pulls: dict[str, Pull] = {}
+        """What shows a branch, where a service shows it."""
+        self.showings: dict[str, Showing] = {}
+        """What was last shown with each branch."""
         self.turns: dict[str, Turn] = {}
         """Whose turn it is in each workspace; without one, offers are fenced."""
         self.down = False
@@ -38,12 +55,21 @@ class MemoryForge:
         self.parents[sha], self.paths[sha] = parents, tuple(paths)
         return sha
 
-    def tip(self, remote: Remote) -> str:
-        """The commit at which the default branch is now."""
+    def tip(self) -> str:
+        """The commit at which the default branch is."""
         self._reach()
         return self.branches[self.default]
 
-    def offer(self, cut: Cut, head_sha: str) -> None:
+    def look(self, remote: Remote, branches: Sequence[str] = ()) -> Outlook:
+        """The default branch as it is now, and these topic branches with what shows them."""
+        return Outlook(self.tip(), {name: self._pull(name) for name in branches})
+
+    def _pull(self, branch: str) -> Pull:
+        there = self.branches.get(branch, "")
+        known = self.pulls.get(branch)
+        return Pull(branch, there) if known is None else replace(known, head_sha=there)
+
+    def offer(self, cut: Cut, head_sha: str, showing: Showing | None = None) -> Pull:
         """Set the topic branch to this head, over nothing but what was offered before."""
         self.insist(cut)
         if head_sha not in self.parents:
@@ -55,9 +81,23 @@ class MemoryForge:
                 raise GitMissing(f"Somebody deleted {cut.branch}.", branch=cut.branch)
             raise _moved(cut.branch, expected, there)
         self.offered[cut.branch] = head_sha
+        if showing is not None:
+            self.showings[cut.branch] = showing
+        return self._pull(cut.branch)
 
     def land(self, cut: Cut, tested_sha: str, expected_base: str, title: str = "") -> Landed:
         """Merge exactly this head into the default branch, which must be exactly there."""
+        found = self.landed(cut, tested_sha, expected_base)
+        if found is not None:
+            return found
+        merge = self.commit(expected_base, tested_sha)
+        there = self._push(self.default, expected_base, merge)
+        if there != expected_base:
+            raise _moved(self.default, expected_base, there)
+        return self._found(tested_sha, expected_base, anew=True)
+
+    def landed(self, cut: Cut, tested_sha: str, expected_base: str) -> Landed | None:
+        """What has become of this landing; None when nothing has, and nothing is in its way."""
         self.insist(cut)
         self._reach()
         if tested_sha == expected_base or not self.descends(tested_sha, expected_base):
@@ -67,20 +107,27 @@ class MemoryForge:
         tip = self.branches[self.default]
         if self.descends(tip, tested_sha):
             return self._found(tested_sha, expected_base, anew=False)
+        if tip != expected_base:
+            raise _moved(self.default, expected_base, tip)
         topic = self.branches.get(cut.branch)
-        if tip == expected_base and topic is None:
+        if topic is None:
             raise GitMissing(f"The branch {cut.branch} is not at the remote.", branch=cut.branch)
-        if tip == expected_base and topic is not None and topic != tested_sha:
+        if topic != tested_sha:
             raise _moved(cut.branch, tested_sha, topic)
-        merge = self.commit(expected_base, tested_sha)
-        there = self._push(self.default, expected_base, merge)
-        if there != expected_base:
-            raise _moved(self.default, expected_base, there)
-        return self._found(tested_sha, expected_base, anew=True)
+        return None
+
+    def merge(self, branch: str, sha: str) -> str:
+        """Merge a branch at this commit as a service does; the merge. Who is faster wins."""
+        base = self.branches[self.default]
+        merge = self.commit(base, sha)
+        there = self._push(self.default, base, merge)
+        if there != base:
+            raise _moved(self.default, base, there)
+        return merge
 
     def contains(self, remote: Remote, sha: str) -> bool:
         """Whether the default branch contains this commit."""
-        return self.descends(self.tip(remote), sha)
+        return self.descends(self.tip(), sha)
 
     def withdraw(self, cut: Cut) -> bool:
         """Delete the topic branch if it is as offered; whether it is gone."""
@@ -205,7 +252,7 @@ class MemoryWorkspaces:
         tree, space = self.inspect(cut), self._space(cut)
         if tree.dirty or tree.merges or tree.branch != cut.branch or not tree.on_base:
             raise GitRefused(f"The workspace of {cut.work_item} cannot be rebased.")
-        tip = self.forge.tip(cut.remote)
+        tip = self.forge.tip()
         if tip == space.base:
             return Rebased(tip, space.head, moved=False)
         theirs = {path for sha in self.forge.since(space.base, tip) for path in self._paths(sha)}
@@ -248,7 +295,7 @@ class MemoryWorkspaces:
         return DiskUse(depot=len(self.forge.parents), workspaces=len(self.spaces), free=0)
 
     def _start(self, remote: Remote, branch: str, known: str) -> Space:
-        tip, there = self.forge.tip(remote), self.forge.branches.get(branch)
+        tip, there = self.forge.tip(), self.forge.branches.get(branch)
         ours = {self.forge.offered.get(branch), known} - {None, ""}
         if there is None and ours:
             raise GitMissing(f"Somebody deleted {branch}.", branch=branch)

@@ -70,11 +70,13 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Set up": {
         "check": ("setting_up", "Show the settings in force, or all that is wrong with them."),
+        "doctor": ("doctoring", "Look at everything orch stands on, and say what is wrong."),
         "db": ("setting_up", "Bring the database up to date, or show its revision."),
         "repo": ("setting_up", "Add and list repos."),
         "token": ("setting_up", "Make, list and revoke tokens for programs."),
         "user": ("people", "Let people sign in with a browser, and end that."),
         "session": ("people", "List the browsers people are signed in with; sign them out."),
+        "tracker": ("tracking", "List trackers; ask one now, and let one go on that was stopped."),
         "notify": ("notifying", "List notices, test their channels, send one again."),
     },
     "Run one part": {

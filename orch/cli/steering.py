@@ -126,13 +126,16 @@ def answer(session: Session, work_item: str, words: str, preview: bool) -> None:
 @TASK
 @click.option("--on", required=True, metavar="ID", help="The task that comes first.")
 @click.option("--remove", is_flag=True, help="Take the dependency back.")
+@REASON
 @PREVIEW
 @output.as_json
 @pass_session
-def depend(session: Session, work_item: str, on: str, remove: bool, preview: bool) -> None:
+def depend(
+    session: Session, work_item: str, on: str, remove: bool, reason: str, preview: bool
+) -> None:
     """Let task ID start only after another is over. Pausing either does not get around that."""
     verb = "undepend" if remove else "depend"
-    _do(session, _order(session, verb, work_item, "", on=on), preview)
+    _do(session, _order(session, verb, work_item, reason, on=on), preview)
 
 
 @click.command()

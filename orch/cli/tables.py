@@ -90,7 +90,7 @@ def _lane(repo: str, lane: Lane, now: datetime, wide: bool) -> Iterable[Renderab
         yield Padding(_late(lane["head_watch"], now), (0, 0, 0, 2))
     if lane["waiting"]:
         yield Padding(_waiting(lane["waiting"], now, wide), (0, 0, 0, 2))
-    more = lane["waiting_total"] - len(lane["waiting"])
+    more = lane["listed_total"] - len(lane["waiting"])
     if more > 0:
         yield Padding(Text(f"and {more} more", style="dim"), (0, 0, 0, 2))
     for task in lane["paused"]:
@@ -182,6 +182,8 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
     late = found["head_watch"]
     if late and late["task_id"] == task["task_id"]:
         parts.append(_late(late, now))
+    if found.get("tracker"):
+        parts.append(_tracker(found["tracker"]))
     holder = found["holder"]
     if holder and holder["task_id"] != task["task_id"]:
         doing = "at work" if holder["live"] else "next in the line"
@@ -190,6 +192,14 @@ def why_view(found: Mapping[str, Any]) -> RenderableType:
     if found["ahead"]:
         parts.append(shown(f"Ahead of it: {', '.join(found['ahead'])}."))
     return Group(*parts)
+
+
+def _tracker(known: Mapping[str, Any]) -> Text:
+    as_of = f", as of {known['as_of']:%H:%M} UTC" if known["as_of"] else ""
+    said = f"In {known['name']} it is {known['state']}{as_of}"
+    if known["failing_since"]:
+        said += f"; the tracker has not answered since {known['failing_since']:%H:%M} UTC"
+    return shown(f"{said}: {known['reason']}." if known["reason"] else f"{said}.", "dim")
 
 
 def _blockers(blockers: Sequence[Mapping[str, Any]], now: datetime) -> Table:

@@ -25,6 +25,8 @@ class Landing:
     merge_sha: str
     contains: bool
     """Whether the default branch, as the forge has it now, contains the tested commit."""
+    anew: bool = True
+    """False when it was found there: a person merged it, or an answer was lost."""
     seconds: float | None = None
     """From the landing lease to the merge; None when it was another turn that merged."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from orch import jobs as job_states
 from orch import stages
 from orch.store import fleet, ledger
+from orch.store.lists import is_any_of
 from orch.store.moments import SQLITE_FORMAT, Moment, at
 from orch.store.schema import (
     LIVE,
@@ -29,7 +30,7 @@ from orch.store.schema import (
     tasks,
     workers,
 )
-from orch.store.session import Store, is_any_of
+from orch.store.session import Store
 
 OF_TASK: Final = (
     "id", "work_item_id", "repo", "stage", "title", "track", "created_at", "rank", "admitted_at",

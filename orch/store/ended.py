@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
+from orch import stages
 from orch.store.moments import Moment, at
-from orch.store.schema import LANDED, jobs, repo_freeze, repos, tasks
+from orch.store.schema import LANDED, events, jobs, repo_freeze, repos, tasks
 from orch.store.session import Row
 
 _OF_JOB: Final = (
@@ -22,14 +23,32 @@ _OF_JOB: Final = (
     jobs.c.started_at,
     jobs.c.finished_at,
 )
+DEGRADED: Final = "DEGRADED:"
+"""How the reason of a freeze begins that was set because main is broken."""
+MERGED: Final = "task.landed"
 NEWEST: Final = 1000
 """How many of the newest jobs are looked through for what agents came to."""
 
 
+def is_landing() -> ColumnElement[bool]:
+    """The one rule for what counts as a landing, of an event: the merge; where nothing is merged,
+    because the repo has no address, the step from the landing stage to the end."""
+    merged = events.alias()
+    has_merged = exists(
+        select(merged.c.id).where(merged.c.task_id == events.c.task_id, merged.c.kind == MERGED)
+    )
+    ends = and_(events.c.kind == "task.moved", events.c.to_state == stages.DONE)
+    without = and_(ends, events.c.from_state.in_(stages.LANDING), ~has_merged)
+    return or_(events.c.kind == MERGED, without)
+
+
 def landings(conn: Connection, repo: str, most: int) -> list[Row]:
-    """The last attempts to land in this repo that have ended, newest first."""
+    """The last attempts to land in this repo that have ended, newest first; `landed` is whether one
+    did."""
+    own = select(events.c.id).where(events.c.task_id == jobs.c.task_id, is_landing())
+    landed = exists(own.where(events.c.job_id == jobs.c.id)).label("landed")
     statement = (
-        select(*_OF_JOB, tasks.c.work_item_id, tasks.c.title, tasks.c.merge_sha)
+        select(*_OF_JOB, landed, tasks.c.work_item_id, tasks.c.title, tasks.c.merge_sha)
         .join(tasks, tasks.c.id == jobs.c.task_id)
         .where(jobs.c.repo == repo, LANDED)
         .order_by(jobs.c.id.desc())
@@ -38,11 +57,12 @@ def landings(conn: Connection, repo: str, most: int) -> list[Row]:
     return list(conn.execute(statement).mappings())
 
 
-def freezes_by(conn: Connection, repo: str, source: str, most: int) -> list[Row]:
-    """The last freezes of exactly this repo that this source has set, newest first."""
+def red_freezes(conn: Connection, repo: str, most: int) -> list[Row]:
+    """The last freezes of exactly this repo that say its main is broken, newest first: set by the
+    monitor, or by a landing whose deploy or health failed."""
     its = repo_freeze.c
     columns = (its.frozen_at, its.cleared_at, its.cleared_by, its.cleared_reason, its.reason)
-    statement = select(*columns).where(its.repo == repo, its.source == source)
+    statement = select(*columns).where(its.repo == repo, its.reason.startswith(DEGRADED))
     return list(conn.execute(statement.order_by(its.id.desc()).limit(most)).mappings())
 
 

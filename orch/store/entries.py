@@ -20,9 +20,10 @@ from sqlalchemy import (
     update,
 )
 
+from orch.store.lists import is_any_of
 from orch.store.moments import Moment, at, later
 from orch.store.schema import among, beats, events, jobs, tasks
-from orch.store.session import Row, insert_unless_there, is_any_of
+from orch.store.session import Row, insert_unless_there
 
 SETTLED_SECONDS: Final = 10.0
 """How old an entry must be to be read. Ids are drawn before they are committed, so that one below

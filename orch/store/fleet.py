@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ SUSPENSION: Final = 900.0
 """Seconds for which an agent is suspended when nobody said until when."""
 
 
-def suspend(
+def suspend(  # noqa: PLR0913 - one row of facts, and how near is the same
     conn: Connection,
     agent: str,
     until: datetime | None,
@@ -111,17 +111,22 @@ def suspend(
     now: Moment,
     *,
     actor: str = "orch",
+    near: float = 0.0,
 ) -> bool:
     """Give an agent nothing to do until then, whichever task it is of; what runs goes on.
 
-    False, and nothing is changed, when it is suspended for as long already, or that time is over.
+    False, and nothing is changed, when it is suspended for as long already, or less than `near`
+    seconds shorter, or that time is over.
     The agent's row may be locked last, also under a repo's lock: whoever holds it waits for no
     repo. No mark is needed for the end: what waits is noted by the first look at it, and every
     tick goes by the notes of those agents that have slots.
     """
     end = later(now, SUSPENSION) if until is None else at(until)
     insert_unless_there(conn, agents, [{"name": agent}])
-    longer = or_(agents.c.suspended_until.is_(None), agents.c.suspended_until < end)
+    clearly = (
+        later(now, SUSPENSION - near) if until is None else at(until - timedelta(seconds=near))
+    )
+    longer = or_(agents.c.suspended_until.is_(None), agents.c.suspended_until < clearly)
     changed = conn.execute(
         update(agents)
         .where(agents.c.name == agent, longer, end > at(now))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection, String, and_, exists, func, insert, literal, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ColumnElement
 
-from orch.store import ledger
+from orch.store import ledger, moments
 from orch.store.moments import Moment, at
-from orch.store.schema import repo_freeze, repos
+from orch.store.schema import repo_freeze, repos, tasks
 from orch.store.session import apart, is_broken_query, lock_repos
 
 log = structlog.get_logger(__name__)
 ESCAPE = "\\"
+_OPENED: Final = {"from_state": "frozen", "to_state": "open"}
 
 
 def matches(name: ColumnElement[Any], pattern: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -98,7 +99,9 @@ def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
         let = _let_through(conn, standing, allow_task_id)
         if let:
             told = {"repo": repo, "task_id": allow_task_id, "actor": source, "reason": reason}
-            ledger.record(conn, now, "repo.let_through", **told)
+            step = {"from_state": "frozen", "to_state": "frozen"}
+            data = {"allow": _name_of(conn, allow_task_id)}
+            ledger.record(conn, now, "repo.let_through", **told, **step, data=data)
             ledger.wake(conn, now, names)
         return let
     conn.execute(
@@ -111,9 +114,19 @@ def set_repo_freeze(  # noqa: PLR0913 - names kept from the first generation
             allow_task_id=allow_task_id,
         )
     )
-    ledger.record(conn, now, "repo.frozen", repo=repo, actor=source, reason=reason)
+    told = {"repo": repo, "actor": source, "reason": reason}
+    step = {"from_state": "open", "to_state": "frozen"}
+    data = {"until": moments.written(until), "allow": _name_of(conn, allow_task_id)}
+    ledger.record(conn, now, "repo.frozen", **told, **step, data=data)
     ledger.wake(conn, now, names)
     return True
+
+
+def _name_of(conn: Connection, task_id: int | None) -> str | None:
+    """The work item of a task, as the ledger names it."""
+    if task_id is None:
+        return None
+    return conn.scalar(select(tasks.c.work_item_id).where(tasks.c.id == task_id))
 
 
 def _let_through(conn: Connection, freeze_id: int, task_id: int | None) -> bool:
@@ -140,7 +153,8 @@ def clear_repo_freeze(
         .values(cleared_at=at(now), cleared_by=actor, cleared_reason=reason)
     )
     if lifted.rowcount:
-        ledger.record(conn, now, "repo.unfrozen", repo=repo, actor=actor, reason=reason)
+        told = {"repo": repo, "actor": actor, "reason": reason}
+        ledger.record(conn, now, "repo.unfrozen", **told, **_OPENED)
         ledger.wake(conn, now, names)
     return bool(lifted.rowcount)
 
@@ -167,7 +181,8 @@ def clear_expired(conn: Connection, now: Moment, repo: str | None = None) -> int
     ).scalars()
     names = list(ended)
     for name in names:
-        ledger.record(conn, now, "repo.unfrozen", repo=name, reason="its time was over")
+        told = {"repo": name, "reason": "its time was over"}
+        ledger.record(conn, now, "repo.unfrozen", **told, **_OPENED)
         ledger.wake(conn, now, matching_repos(conn, name))
     return len(names)
 

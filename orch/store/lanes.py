@@ -90,15 +90,26 @@ def waiting(
 
 
 def waiting_counts(
-    conn: Connection, gate: Gate, now: Moment, only: Only, names: Sequence[str]
+    conn: Connection,
+    gate: Gate,
+    now: Moment,
+    only: Only,
+    names: Sequence[str],
+    *,
+    parked: bool = False,
 ) -> dict[str, int]:
-    """How many waiting jobs the filter leaves, in each of these repos."""
+    """How many queued jobs the filter leaves, in each of these repos; with `parked` only those of
+    parked tasks."""
+    if parked and ("paused" in gate.degraded or not names):
+        return {}
     counted = (
         select(jobs.c.repo, func.count())
         .select_from(serial_gate.job_of_task())
         .where(QUEUED, jobs.c.repo.in_(list(names)), *_conditions(gate, now, only))
         .group_by(jobs.c.repo)
     )
+    if parked:
+        counted = counted.where(tasks.c.paused_at.is_not(None))
     return dict(conn.execute(counted).tuples().all())
 
 

@@ -36,9 +36,10 @@ from orch.serial_gate import Gate
 from orch.store import ledger
 from orch.store.claims import OF_JOB
 from orch.store.joined import Joined, Part, Rows
+from orch.store.lists import is_any_of
 from orch.store.moments import Moment, at, later
 from orch.store.schema import QUEUED, events, jobs, repos, tasks, wakes
-from orch.store.session import is_any_of, lock_repos
+from orch.store.session import lock_repos
 from orch.store.work import AT_WORK
 
 

@@ -45,17 +45,22 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any]:
         """How this type reads: directly, because a page reads hundreds of times."""
-        return _read
+        return _read_text if dialect.name == "sqlite" else _read
 
 
-def _read(value: Any) -> datetime | None:
-    """Hands back UTC; a hand-written text without a zone counts as UTC."""
+def _read_text(value: str | None) -> datetime | None:
+    """What orch wrote has one width, no zone, and is UTC."""
     if value is None:
         return None
-    if isinstance(value, str):
-        # What orch wrote has one width, and no zone.
-        value = datetime.fromisoformat(value + "+00:00" if len(value) == SQLITE_WIDTH else value)
-    moment: datetime = value
+    if len(value) == SQLITE_WIDTH:
+        return datetime.fromisoformat(value + "+00:00")
+    return _read(datetime.fromisoformat(value))
+
+
+def _read(moment: datetime | None) -> datetime | None:
+    """Hands back UTC; what was written by hand without a zone counts as UTC."""
+    if moment is None:
+        return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -118,3 +123,8 @@ def later(now: Moment, seconds: float) -> ColumnElement[datetime]:
 def at(now: Moment) -> ColumnElement[datetime]:
     """`now` as an SQL expression."""
     return literal(now, UtcDateTime()) if isinstance(now, datetime) else now
+
+
+def written(moment: Moment | None) -> str | None:
+    """A moment as the data of an event hold it; None where it is the database's to know."""
+    return moment.astimezone(UTC).isoformat() if isinstance(moment, datetime) else None

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
+from orch.store.history import event_horizon, last_event
 from orch.store.moments import Moment, at, later
 from orch.store.schema import among, events, tasks
 from orch.store.session import Row, insert_unless_there
@@ -36,24 +37,39 @@ COLUMNS: Final = (
 # --- the ledger, read once --------------------------------------------------------------------
 
 
-def read_up_to(conn: Connection) -> int | None:
-    """The last event that was read; None before the first time."""
-    mine = select(bookmarks.c.event_id).where(bookmarks.c.name == BOOKMARK)
-    return conn.scalar(mine)
+def anything_new(conn: Connection, name: str = BOOKMARK) -> bool:
+    """Whether the ledger goes on behind this reader's bookmark, or it has none yet."""
+    known = conn.scalar(select(bookmarks.c.event_id).where(bookmarks.c.name == name))
+    return known is None or last_event(conn) > known
 
 
-def hold_bookmark(conn: Connection, horizon: int) -> int:
-    """The same, held against every other reader until the end of the transaction. The first time
-    it is put where the ledger ends now: the past is no news."""
-    insert_unless_there(conn, bookmarks, [{"name": BOOKMARK, "event_id": horizon}])
-    mine = select(bookmarks.c.event_id).where(bookmarks.c.name == BOOKMARK)
+def stretch(
+    conn: Connection,
+    name: str,
+    kinds: Collection[str],
+    now: Moment,
+    *,
+    young: float,
+    most: int,
+) -> tuple[list[dict[str, Any]], bool]:
+    """The next events of these kinds for this reader, whose bookmark moves behind them, and whether
+    there are more. Its bookmark is held against every other reader until the end of the
+    transaction; the first time it is put where the ledger ends now: the past is no news."""
+    after = _hold_bookmark(conn, event_horizon(conn, now), name)
+    horizon = event_horizon(conn, now)  # again: we may have waited for another reader
+    if horizon <= after:
+        return [], False
+    rows = events_between(conn, after, horizon, kinds, now, young=young, most=most)
+    full = len(rows) == most
+    up_to = rows[-1]["id"] if full else horizon
+    conn.execute(update(bookmarks).where(bookmarks.c.name == name).values(event_id=up_to))
+    return [dict(row) for row in rows], full
+
+
+def _hold_bookmark(conn: Connection, horizon: int, name: str) -> int:
+    insert_unless_there(conn, bookmarks, [{"name": name, "event_id": horizon}])
+    mine = select(bookmarks.c.event_id).where(bookmarks.c.name == name)
     return int(conn.execute(mine.with_for_update()).scalar_one())
-
-
-def move_bookmark(conn: Connection, event_id: int) -> None:
-    """Note how far the ledger was read."""
-    moving = update(bookmarks).where(bookmarks.c.name == BOOKMARK)
-    conn.execute(moving.values(event_id=event_id))
 
 
 def events_between(  # noqa: PLR0913 - a stretch of the ledger, and what of it

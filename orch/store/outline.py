@@ -10,14 +10,15 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select,
 
 from orch import stages
 from orch.serial_gate import Gate
-from orch.store import answers, freezes, views
+from orch.store import answers, ended, freezes, queued, views
 from orch.store.moments import Moment
-from orch.store.schema import LIVE, QUEUED, among, beyond, events, jobs, repo_freeze, tasks
+from orch.store.schema import QUEUED, among, beyond, events, jobs, repo_freeze, tasks
 from orch.store.session import Row
 
 INTO: Final = ("job.queued", "job.released", "job.reaped")
 """Events after which a job waits."""
-LANDED: Final = "task.landed"
+OUT_OF: Final = ("job.claimed", "job.cancelled", "task.paused")
+"""Events after which a job may wait no more."""
 
 
 def stage_counts(conn: Connection) -> dict[str, int]:
@@ -34,23 +35,15 @@ def stage_counts(conn: Connection) -> dict[str, int]:
     return found
 
 
-def state_counts(conn: Connection, gate: Gate) -> dict[str, int]:
-    """How many jobs run and wait, and how many tasks are parked."""
-    parts = {
-        "running": select(func.count()).select_from(jobs).where(LIVE),
-        "waiting": select(func.count()).select_from(jobs).where(QUEUED),
-    }
-    if "paused" not in gate.degraded:
-        parked = select(func.count()).select_from(tasks).where(tasks.c.paused_at.is_not(None))
-        parts["parked"] = parked
-    return {name: conn.scalar(statement) or 0 for name, statement in parts.items()}
-
-
 def oldest_of_each(conn: Connection, gate: Gate, most: int) -> list[int]:
     """The task that waits longest in each of the repos where one waits longest, those first."""
     since = func.min(jobs.c.created_at)
     longest = select(jobs.c.repo).where(QUEUED).group_by(jobs.c.repo).order_by(since, jobs.c.repo)
     in_line = true() if "paused" in gate.degraded else tasks.c.paused_at.is_(None)
+    if "paused" not in gate.degraded:
+        # Asked of the few that are parked, and not of the task of every job that waits.
+        parked = select(tasks.c.id).where(tasks.c.paused_at.is_not(None))
+        longest = longest.where(jobs.c.task_id.not_in(parked))
     found: list[Any] = []
     for name in conn.scalars(longest.limit(most)).all():
         oldest = (
@@ -70,7 +63,7 @@ def rows_of(conn: Connection, gate: Gate, now: Moment, task_ids: Sequence[int]) 
     return [row for row in rows if row is not None]
 
 
-def freezes_now(conn: Connection, now: Moment, most: int) -> list[dict[str, Any]]:
+def freezes_now(conn: Connection, gate: Gate, now: Moment, most: int) -> list[dict[str, Any]]:
     """Freezes in force, oldest first, each with how many jobs wait in the repos it covers."""
     allowed = tasks.alias()
     statement = (
@@ -83,7 +76,7 @@ def freezes_now(conn: Connection, now: Moment, most: int) -> list[dict[str, Any]
     found: list[Any] = []
     for row in conn.execute(statement).mappings().all():
         covered = freezes.matching_repos(conn, row["repo"])
-        counted = views.waiting_counts(conn, covered)
+        counted = queued.waiting_counts(conn, gate, covered)
         found.append({**row, "waiting": sum(counted.values())})
     return found
 
@@ -117,21 +110,29 @@ def for_people(conn: Connection, most: int) -> list[Row]:
 
 def flows(conn: Connection, ends: Sequence[datetime]) -> list[dict[str, int]]:
     """Between each two of these moments: how many jobs came to wait less those that no longer do
-    (`grown`), and how many tasks landed. The moments go upwards."""
+    (`grown`), and how many tasks landed. The moments go upwards.
+
+    A pause takes a waiting job out of the line and a resume puts it back, as their events say. What
+    becomes of a job while its task is parked is not told apart."""
     first = _first_event_since(conn, ends[0])
     before = [(events.c.at < end, number) for number, end in enumerate(ends[1:])]
     hour = case(*before, else_=len(before) - 1)
-    left = or_(events.c.kind == "job.claimed", and_(*_cancelled_while_waiting()))
+    came = or_(events.c.kind.in_(INTO), and_(*_step("task.resumed", to_state="in line")))
+    left = or_(
+        events.c.kind == "job.claimed",
+        and_(*_step("job.cancelled", from_state="queued")),
+        and_(*_step("task.paused", from_state="in line")),
+    )
     statement = (
         select(
             hour.label("hour"),
-            func.sum(case((events.c.kind.in_(INTO), 1), (left, -1), else_=0)).label("grown"),
-            func.sum(case((events.c.kind == LANDED, 1), else_=0)).label("landed"),
+            func.sum(case((came, 1), (left, -1), else_=0)).label("grown"),
+            func.sum(case((ended.is_landing(), 1), else_=0)).label("landed"),
         )
         .where(
             events.c.id >= first,
             events.c.at >= ends[0],
-            events.c.kind.in_((*INTO, "job.claimed", "job.cancelled", LANDED)),
+            events.c.kind.in_((*INTO, *OUT_OF, "task.resumed", "task.moved", ended.MERGED)),
         )
         .group_by(hour)
     )
@@ -143,8 +144,8 @@ def flows(conn: Connection, ends: Sequence[datetime]) -> list[dict[str, int]]:
     ]
 
 
-def _cancelled_while_waiting() -> tuple[ColumnElement[bool], ...]:
-    return events.c.kind == "job.cancelled", events.c.from_state == "queued"
+def _step(kind: str, **states: str) -> tuple[ColumnElement[bool], ...]:
+    return events.c.kind == kind, *(events.c[name] == state for name, state in states.items())
 
 
 def _first_event_since(conn: Connection, since: datetime) -> int:

@@ -106,15 +106,19 @@ def invited(conn: Connection, secret_hash: str, now: Moment) -> Row | None:
     return conn.execute(statement).mappings().one_or_none()
 
 
-def use_up(conn: Connection, invitation: Row, now: Moment) -> bool:
-    """Use a link, and with it every other one that leads to the same. False if it was used."""
-    person = invitation["person_id"]
+def void_invitations(conn: Connection, person_id: int | None, now: Moment) -> list[int]:
+    """End every link of a person, or of whoever would be the first; the ids of those that were."""
     whose = invitations.c.person_id
     used = (
         update(invitations)
-        .where(whose.is_(None) if person is None else whose == person)
+        .where(whose.is_(None) if person_id is None else whose == person_id)
         .where(invitations.c.used_at.is_(None))
         .values(used_at=at(now))
         .returning(invitations.c.id)
     )
-    return invitation["id"] in list(conn.scalars(used))
+    return list(conn.scalars(used))
+
+
+def use_up(conn: Connection, invitation: Row, now: Moment) -> bool:
+    """Use a link, and with it every other one that leads to the same. False if it was used."""
+    return invitation["id"] in void_invitations(conn, invitation["person_id"], now)

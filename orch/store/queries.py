@@ -27,10 +27,11 @@ from orch.serial_gate import Gate
 from orch.store import ledger
 from orch.store.claims import overdue
 from orch.store.joined import Joined, Rows
+from orch.store.lists import is_any_of
 from orch.store.looks import candidates
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, QUEUED, agents, jobs, repo_freeze, repos, tasks, wakes
-from orch.store.session import is_any_of, is_broken_query
+from orch.store.session import is_broken_query
 
 log = structlog.get_logger(__name__)
 

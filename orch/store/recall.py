@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from orch.jobs import ENDED
+from orch.store import holds
 from orch.store.schema import among, events, jobs
 from orch.store.session import Row
 
@@ -28,6 +29,8 @@ class Past:
     said: Row | None
     landed: Mapping[str, Any] = field(default_factory=dict)
     """What was written down when the task landed; empty while it has not."""
+    held: Mapping[str, Any] = field(default_factory=dict)
+    """What was last written down of a landing that the forge held up; empty where it never has."""
     cleared: frozenset[tuple[str, str]] = frozenset()
     """Protected paths, as a person approved them."""
 
@@ -60,7 +63,9 @@ def past_of(conn: Connection, task_id: int) -> Past:
     ended_at = found[0]["finished_at"] if found else None
     if said is not None and ended_at is not None and ended_at > said["at"]:
         said = None  # a turn has ended since that knew of it
-    return Past(found, said, _landed(conn, task_id), _cleared(conn, task_id))
+    held = holds.newest(conn, task_id)
+    kept = {} if held is None else held["data"]
+    return Past(found, said, _landed(conn, task_id), kept, _cleared(conn, task_id))
 
 
 def _landed(conn: Connection, task_id: int) -> Mapping[str, Any]:

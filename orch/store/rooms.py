@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, exists, func, select
 
 from orch import stages
+from orch.store.lists import is_any_of
 from orch.store.moments import Moment, later
 from orch.store.schema import OPEN, among, jobs, tasks
-from orch.store.session import Row, is_any_of
+from orch.store.session import Row
 
 
 def tasks_of(

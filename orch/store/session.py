@@ -1,39 +1,31 @@
-"""Transactions on either database. With `joined.py` all that knows how the two differ."""
+"""Transactions on either database. With `joined.py` and `lists.py` all that knows how the two
+differ."""
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import structlog
+from sqlalchemy import Connection as Connection
 from sqlalchemy import (
-    Boolean,
-    Dialect,
     Engine,
-    Text,
-    bindparam,
     create_engine,
     event,
     func,
     select,
     text,
 )
-from sqlalchemy import Connection as Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool, StaticPool
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from orch.errors import ConfigError, LostRace, StoreUnavailable
 from orch.store import schema
+from orch.store.lists import is_any_of
 from orch.store.schema import repos
 
 log = structlog.get_logger(__name__)
@@ -276,6 +268,13 @@ def insert_unless_there(conn: Connection, table: Any, rows: Sequence[dict[str, A
     return sum(conn.execute(statement, row).rowcount for row in rows)
 
 
+def insert_once(conn: Connection, table: Any, **values: Any) -> bool:
+    """Insert one row, which may be made of expressions; whether it collided with no other."""
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    return bool(conn.execute(statement.execution_options(preserve_rowcount=True)).rowcount)
+
+
 def add_to(conn: Connection, table: Any, key: dict[str, Any], column: str, amount: float) -> None:
     """Add to a number kept under a key, creating the row when it is the first."""
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
@@ -303,67 +302,6 @@ def put(conn: Connection, table: Any, key: dict[str, Any], values: dict[str, Any
     conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
-class _Values(TypeDecorator[Any]):
-    """A list as one parameter: an array on PostgreSQL, JSON text on SQLite."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, item: TypeEngine[Any]) -> None:
-        super().__init__()
-        self.item = item
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(Text())
-        return dialect.type_descriptor(postgresql.ARRAY(self.item))
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
-        """As text on both: the driver would look at each value of a list for its own type."""
-        return _as_json if dialect.name == "sqlite" else _as_array
-
-
-def _as_json(values: Iterable[Any]) -> str:
-    return json.dumps(list(values))
-
-
-def _as_array(values: Iterable[Any]) -> str:
-    quoted = (str(each).replace("\\", "\\\\").replace('"', '\\"') for each in values)
-    return '{"' + '","'.join(quoted) + '"}' if values else "{}"
-
-
-class _OneOf(FunctionElement[bool]):
-    """A column and a list it must be in."""
-
-    type = Boolean()
-    name = "one_of"
-    inherit_cache = True
-
-    def self_group(self, against: Any = None) -> Any:
-        """Itself: SQLAlchemy would write `= 1` behind it on SQLite, which then finds no index."""
-        return self
-
-
-@compiles(_OneOf, "postgresql")
-def _in_array(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
-    column, values = (compiler.process(each, **kw) for each in element.clauses)
-    return f"{column} = ANY ({values})"
-
-
-@compiles(_OneOf, "sqlite")
-def _in_json(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
-    column, values = (compiler.process(each, **kw) for each in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both are compiled
-
-
-def is_any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """`column` is one of the values bound later as `name`.
-
-    One parameter and one statement text for any number, which is built and planned once.
-    """
-    return _OneOf(column, bindparam(name, type_=_Values(column.type)))
-
-
 _NAMED: Final = select(repos.c.name).where(is_any_of(repos.c.name, "names")).order_by(repos.c.name)
 # FOR NO KEY UPDATE: inserting a row that refers to the repo must not wait for the gate.
 _LOCK: Final = _NAMED.with_for_update(key_share=True)
@@ -386,7 +324,7 @@ def lock_free_repos(conn: Connection, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     statement = _NAMED if conn.dialect.name == "sqlite" else _LOCK_FREE
-    return list(conn.scalars(statement, {"names": list(names)}))
+    return list(conn.execute(statement, {"names": list(names)}).scalars().all())
 
 
 def lock_dependencies(conn: Connection) -> None:

@@ -34,7 +34,8 @@ from sqlalchemy.types import NULLTYPE
 
 from orch import serial_gate, stages
 from orch.serial_gate import Gate
-from orch.store import answers
+from orch.store import answers, ledger
+from orch.store.lists import is_any_of
 from orch.store.moments import Moment
 from orch.store.schema import (
     LIVE,
@@ -48,7 +49,7 @@ from orch.store.schema import (
     repos,
     tasks,
 )
-from orch.store.session import Row, insert_unless_there, is_any_of
+from orch.store.session import Row, insert_unless_there
 from orch.store.tables_waits import GOES_ON, waits, waits_cursor
 
 NAME: Final = "waits"
@@ -85,9 +86,10 @@ def record(
     then: Mapping[str, Any],
     ended: Sequence[Mapping[str, Any]],
     begun: Sequence[Mapping[str, Any]],
+    waited: Mapping[tuple[str, str], float],
 ) -> bool:
-    """Move the cursor on, and end and begin these spells with it. False, and nothing is written,
-    when another observer was faster: what it saw is written already."""
+    """Move the cursor on; with it end and begin these spells, and count what was waited. False, and
+    nothing is written, when another observer was faster: what it saw is written already."""
     insert_unless_there(conn, waits_cursor, [{"name": NAME}])
     ours = and_(waits_cursor.c.name == NAME, waits_cursor.c.turn == seen.turn)
     moved = conn.execute(update(waits_cursor).where(ours).values(turn=seen.turn + 1, **then))
@@ -97,6 +99,8 @@ def record(
         conn.execute(_ENDING, list(ended))
     if begun:
         conn.execute(insert(waits), list(begun))
+    if waited:
+        ledger.count_all(conn, waited)
     return True
 
 

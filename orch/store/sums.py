@@ -11,9 +11,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, case, func, literal, select, true, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
+from orch.store.lists import is_any_of
 from orch.store.moments import SecondsBetween, UtcDateTime
 from orch.store.schema import tasks
-from orch.store.session import Row, is_any_of
+from orch.store.session import Row
 from orch.store.spells import NAME
 from orch.store.tables_waits import GOES_ON, waits, waits_cursor
 

@@ -30,7 +30,8 @@ from sqlalchemy.engine import RowMapping
 
 from orch import serial_gate, stages
 from orch.serial_gate import Gate
-from orch.store import answers, fleet, freezes
+from orch.store import answers, fleet, freezes, queued
+from orch.store.lists import is_any_of
 from orch.store.moments import Moment, at
 from orch.store.schema import (
     LIVE,
@@ -44,7 +45,6 @@ from orch.store.schema import (
     tasks,
     workers,
 )
-from orch.store.session import is_any_of
 
 COLUMNS: Final = (
     jobs.c.id.label("job_id"),
@@ -114,7 +114,7 @@ def waiting_rows(
     """The first waiting jobs of each repo, in the order in which the gate would admit them."""
     long = list(names)
     if len(names) > FEW:
-        long = [name for name, count in waiting_counts(conn, names).items() if count > limit]
+        long = [name for name, count in queued.listed_counts(conn, names).items() if count > limit]
     rows: list[RowMapping] = []
     walked: set[str] = set()
     for name in long:
@@ -174,12 +174,9 @@ def _compiled(statement: Any, dialect: Dialect) -> Any:
 
 
 def _has_queued_job() -> Any:
-    queued = jobs.alias()
-    return exists(
-        select(queued.c.id).where(
-            queued.c.task_id == tasks.c.id, queued.c.status == literal_column("'queued'")
-        )
-    )
+    own = jobs.alias()
+    is_queued = own.c.status == literal_column("'queued'")
+    return exists(select(own.c.id).where(own.c.task_id == tasks.c.id, is_queued))
 
 
 def paused_rows(
@@ -215,16 +212,6 @@ def paused_rows(
     shown = select(first, verdict).where(first.c.turn <= limit)
     statement = shown.order_by(first.c.task_id)
     return list(conn.execute(statement).mappings())
-
-
-def waiting_counts(conn: Connection, names: Sequence[str]) -> dict[str, int]:
-    """How many jobs wait in each of these repos."""
-    counted = (
-        select(jobs.c.repo, func.count())
-        .where(QUEUED, jobs.c.repo.in_(list(names)))
-        .group_by(jobs.c.repo)
-    )
-    return dict(conn.execute(counted).tuples().all())
 
 
 def similar_work_items(conn: Connection, work_item_id: str, most: int = 3) -> list[str]:
@@ -334,6 +321,7 @@ def unfinished_before(
             select(
                 job_deps.c.task_id.label("dependent"),
                 job_deps.c.created_at.label("since"),
+                answers.last_verdict(tasks.c.id).label("verdict"),
                 *readable(gate, tasks.c),
             )
             .join(tasks, tasks.c.id == job_deps.c.depends_on_task_id)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Integer, bindparam, case, func, select, type_
 from orch import serial_gate
 from orch.serial_gate import Gate
 from orch.store import fleet, freezes
+from orch.store.lists import is_any_of
 from orch.store.moments import Moment, UtcDateTime, later
 from orch.store.schema import (
     LIVE,
@@ -24,7 +25,7 @@ from orch.store.schema import (
     tasks,
     workers,
 )
-from orch.store.session import Row, is_any_of
+from orch.store.session import Row
 
 SAMPLE: Final = 1000
 """How many of the oldest waiting jobs are asked for their reasons: all would be too many."""

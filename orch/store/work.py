@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, upda
 from sqlalchemy.engine import RowMapping
 
 from orch import stages
-from orch.store import ledger
+from orch.store import ledger, moments
 from orch.store.moments import Moment, at, later
 from orch.store.schema import LIVE, OPEN, QUEUED, among, jobs, repo_freeze, repos, tasks
 from orch.store.session import lock_repos
@@ -199,7 +199,8 @@ def set_task_paused(  # noqa: PLR0913 - who, why, until when: a pause's own fact
     told = {"task_id": task_id, "repo": task["repo"], "actor": actor, "reason": reason}
     if task["paused_at"] is not None:
         if stopped:
-            ledger.record(conn, now, "job.stop_requested", **told)
+            step = {"from_state": "parked", "to_state": "parked", "data": {"kill": True}}
+            ledger.record(conn, now, "job.stop_requested", **told, **step)
         return stopped
     limits = {"paused_until": None if until is None else at(until)}
     conn.execute(
@@ -207,9 +208,19 @@ def set_task_paused(  # noqa: PLR0913 - who, why, until when: a pause's own fact
         .where(tasks.c.id == task_id)
         .values(paused_at=at(now), paused_by=actor, paused_reason=reason, **limits)
     )
-    ledger.record(conn, now, "task.paused", **told, data={"kill": kill})
+    step = {"from_state": _standing(conn, task["id"]), "to_state": "parked"}
+    data = {"kill": kill, "until": moments.written(until)}
+    ledger.record(conn, now, "task.paused", **told, **step, data=data)
     ledger.wake(conn, now, [task["repo"]])
     return True
+
+
+def _standing(conn: Connection, task_id: int | None) -> str:
+    """Where a task stands that is not parked: `in line`, `at work`, or without a job `idle`."""
+    status = conn.scalar(select(jobs.c.status).where(jobs.c.task_id == task_id, OPEN))
+    if status is None:
+        return "idle"
+    return "in line" if status == "queued" else "at work"
 
 
 def park(conn: Connection, task_id: int, now: Moment, *, reason: str) -> None:
@@ -227,7 +238,9 @@ def park(conn: Connection, task_id: int, now: Moment, *, reason: str) -> None:
         .returning(tasks.c.repo)
     ).scalar()
     if parked is not None:
-        ledger.record(conn, now, "task.paused", task_id=task_id, repo=parked, reason=reason)
+        told = {"task_id": task_id, "repo": parked, "reason": reason}
+        step = {"from_state": "parked", "to_state": "parked", "data": {"until": None}}
+        ledger.record(conn, now, "task.paused", **told, **step)
 
 
 def clear_task_paused(
@@ -240,6 +253,7 @@ def clear_task_paused(
     cleared = {"paused_at": None, "paused_by": None, "paused_reason": None, "paused_until": None}
     conn.execute(update(tasks).where(tasks.c.id == task_id).values(**cleared, admitted_at=at(now)))
     told = {"repo": task["repo"], "actor": actor, "reason": reason}
+    told |= {"from_state": "parked", "to_state": _standing(conn, task["id"])}
     ledger.record(conn, now, "task.resumed", task_id=task_id, **told)
     ledger.wake(conn, now, [task["repo"]])
     return True
@@ -282,6 +296,7 @@ def promote(
     rank = min(0, others if others is not None else 0) - 1
     conn.execute(update(tasks).where(tasks.c.id == task_id).values(rank=rank))
     told = {"repo": task["repo"], "actor": actor, "reason": reason, "data": {"rank": rank}}
+    told |= {"from_state": f"rank {task['rank']}", "to_state": f"rank {rank}"}
     ledger.record(conn, now, "task.promoted", task_id=task_id, **told)
     ledger.wake(conn, now, [task["repo"]])
     return True

@@ -11,7 +11,7 @@ LOG = re.compile(
     r"""\blog\.(?:debug|info|warning|error|exception)\(\s*["']([a-z_]+\.[a-z_.]+)["']"""
 )
 LEDGER = re.compile(
-    r"""["']((?:task|job|repo|dependency|token|agent|head|line|notice|person|session)\.(?!html)[a-z_]+)["']"""
+    r"""["']((?:task|job|repo|dependency|token|agent|head|line|notice|person|session|feed)\.(?!html)[a-z_]+)["']"""
 )
 ENDINGS = {f"job.{ending}" for ending in ("succeeded", "failed", "cancelled")}
 """Written as `job.` and the state the job ended in."""

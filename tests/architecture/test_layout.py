@@ -23,7 +23,7 @@ FILES = {
     "requirements-dev.lock",
     "requirements.lock",
 }
-FOLDERS_OF_ORCH = {"adapters", "cli", "prompts", "qg", "simulation", "store"}
+FOLDERS_OF_ORCH = {"outside", "ports", "adapters", "cli", "prompts", "qg", "simulation", "store"}
 KNOWN_TO_CELERYCONFIG = {"__future__", "celery", "kombu", "orch", "typing", "collections"}
 """The import contracts see packages only, so this one module is looked at here."""
 FLOORS_BELOW_CELERYCONFIG = {"orch", "orch.config", "orch.processes", "orch.stages"}

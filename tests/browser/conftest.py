@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from orch.adapters.memory_changes import MemoryChanges
 from orch.agent_settings import AgentSettings
 from orch.clock import new_id, utc_now
 from orch.config import Settings
@@ -35,6 +36,8 @@ from web import create_app
 from web.streams import Streams
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+AXED: list[tuple[str, str, int]] = []
+"""What axe has looked at since the last test ended: page, theme, how much was wrong."""
 EVERY = 5000
 """Milliseconds between two questions of a page."""
 DEVELOPER = AgentSettings(command=("true",), timeout=3600)
@@ -71,13 +74,15 @@ class Site:
     folder: Path
     port: int = 0
     server: BaseWSGIServer | None = None
+    changes: MemoryChanges = field(default_factory=MemoryChanges)
 
     def start(self) -> None:
         line = Line(self.rig.store, self.rig.queue, self.rig.clock, new_id, self.rig.gate)
         settings = Settings.model_validate(
             {"data_dir": self.folder, "agents": {"developer": DEVELOPER}}
         )
-        app = create_app(line, settings, clock=self.rig.clock, streams=Streams())
+        parts: dict[str, Any] = {"streams": Streams(), "changes": self.changes}
+        app = create_app(line, settings, clock=self.rig.clock, **parts)
         app.jinja_env.bytecode_cache = COMPILED
         made = make_server("127.0.0.1", self.port, app, threaded=True, request_handler=_Quiet)
         self.server, self.port = made, made.server_port
@@ -142,10 +147,17 @@ class Seat:
             self._complain(f"asked another host: {url}")
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong with a page as it is, in short."""
-    page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
+    """What axe finds wrong with a page as it is, in short; it is counted for the run's summary.
+
+    By all rules, or by these only.
+    """
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text("utf-8"))
+    given = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found = page.evaluate("given => axe.run(document, given)", given)
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    AXED.append((urlsplit(page.url).path, "dark" if is_dark else "light", len(found["violations"])))
     return [
         f"{each['id']}: {json.dumps([node['html'][:120] for node in each['nodes'][:3]])}"
         for each in found["violations"]
@@ -156,6 +168,15 @@ def fits(page: Page) -> bool:
     """Whether nothing of a page lies beside it, to be scrolled to."""
     width: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     return width <= 0
+
+
+@pytest.fixture(autouse=True)
+def axed(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Hand what axe looked at to the summary, also from another process."""
+    yield
+    for looked in AXED:
+        record_property("axe", list(looked))
+    AXED.clear()
 
 
 @pytest.fixture(scope="module")

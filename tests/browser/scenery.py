@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime
 from pathlib import Path
 
 from orch import controls, turns, waits
 from orch.controls import NewTask
 from orch.ports import AgentResult
+from orch.store import fleet
+from orch.store.session import Connection
 from tests.factories import Rig, ScriptedRunner
 
 DONE = (
@@ -50,6 +53,12 @@ def a_day(rig: Rig, folder: Path) -> None:
         rig.clock.advance(20)
     waits.watch(rig.line)
     rig.workers(slots=4)
+
+
+def ring(conn: Connection, now: datetime) -> None:
+    """Beat rang and the sweep looked at every repo, just now."""
+    for name in ("beat", "sweep"):
+        fleet.note_beat(conn, name, now)
 
 
 def _add(rig: Rig, item: str, repo: str, title: str) -> None:

@@ -10,7 +10,7 @@ from orch.clock import new_id
 from orch.line import Line
 from orch.passwords import Passwords
 from orch.people import NewPerson
-from tests.browser.conftest import Seat, fits, violations
+from tests.browser.conftest import Seat, violations
 
 WORDS = "a few words in a row"
 
@@ -65,15 +65,3 @@ def test_what_is_typed_survives_the_end_of_the_session(seat: Seat) -> None:
     assert people.one(line, "ben")["repos"] == ["lib-*", "shop"]
     assert violations(page) == []
     seat.forgive("401")
-
-
-def test_the_door_is_for_everybody_on_any_screen(seat: Seat) -> None:
-    secret = invitations.first(line_of(seat))
-    assert secret
-    page = seat.open("/ui/sign-in", width=320)
-    for path in ("/ui/sign-in", invitations.welcome_path(secret), "/ui/people", "/ui/me"):
-        page.goto(path)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert violations(page) == [], (path, scheme)
-            assert fits(page), path

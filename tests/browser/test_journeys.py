@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Seat, fits, violations
@@ -144,20 +143,6 @@ def test_without_javascript_pages_still_steer(busy: Seat) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Cancel 2 tasks?")
     page.get_by_role("button", name="Cancel 2").click()
     assert busy.rig.row("LIB-2")["stage"] == "cancelled"
-
-
-PAGES = ("/ui/", "/ui/line", "/ui/control?verb=freeze&target=orch")
-
-
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 320)])
-def test_pages_are_accessible_and_fit_their_screen(busy: Seat, scheme: str, width: int) -> None:
-    busy.rig.order("pause", "ORCH-130", "later")
-    busy.rig.order("freeze", "lib", "main is red")
-    page = busy.open(PAGES[0], width=width, color_scheme=scheme)
-    for address in PAGES:
-        page.goto(address)
-        assert violations(page) == [], address
-        assert fits(page), address
 
 
 def test_targets_are_large_enough_for_a_finger(busy: Seat) -> None:

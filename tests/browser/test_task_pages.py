@@ -9,19 +9,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
 from orch.store.schema import jobs
-from tests.browser.conftest import Seat, fits, violations
+from tests.browser.conftest import Seat
 
-PAGES = (
-    "/ui/tasks/ORCH-116",
-    "/ui/tasks/ORCH-123",
-    "/ui/repos/orch",
-    "/ui/agents",
-    "/ui/ledger",
-    "/ui/settings",
-    "/ui/report",
-    "/ui/simulate?go=1",
-    "/ui/jobs/1/log",
-)
 HOSTILE = '<img src=x onerror=alert(1)>\x1b[31m"><script>alert(2)</script>\x1b[0m\u202e'
 
 
@@ -111,19 +100,6 @@ def test_without_scripts_the_last_lines_are_there(busy: Seat, log: Path) -> None
     page.get_by_label("What").fill("task.paused")
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("#live")).to_contain_text("Nothing here matches")
-
-
-@pytest.mark.parametrize(("scheme", "addresses"), [("light", PAGES), ("dark", PAGES[::3])])
-def test_every_page_is_clean_and_fits_a_telephone(
-    busy: Seat, log: Path, scheme: str, addresses: tuple[str, ...]
-) -> None:
-    page = busy.open(addresses[0], color_scheme=scheme)
-    for address in addresses:
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(address)
-        assert violations(page) == [], address
-        page.set_viewport_size({"width": 320, "height": 700})
-        assert fits(page), address
 
 
 def test_a_task_is_steered_from_its_own_page(busy: Seat) -> None:

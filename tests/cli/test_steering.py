@@ -50,7 +50,9 @@ def test_a_dependency_is_added_and_taken_back(incident: CommandLine) -> None:
     assert found["changed"]
     assert found["reason"] == "dependency"
     assert incident.fact("depend", "ORCH-116", "--on", "ORCH-123")["changed"] is False
-    assert incident.fact("depend", "ORCH-116", "--on", "ORCH-123", "--remove")["changed"]
+    assert incident.fact("depend", "ORCH-116", "--on", "ORCH-123", "--remove", "-m", "x")["changed"]
+    (told,) = incident.facts("events", "--kind", "dependency.removed")
+    assert told["reason"] == "x"
 
 
 PREVIEWS = [

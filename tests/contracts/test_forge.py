@@ -1,17 +1,13 @@
-"""What every Forge promises: the fake, and plain git on a real repository."""
+"""What every Forge promises: the fakes, plain git on a real repository, and hosted ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from orch.adapters.git.command import PLAIN, Access, Ask, GitCommand, Output, Place
-from orch.adapters.git.forge import PlainForge
-from orch.adapters.memory_git import MemoryForge
 from orch.errors import (
     GitFenced,
     GitMissing,
@@ -19,143 +15,20 @@ from orch.errors import (
     GitRefused,
     GitUnreachable,
 )
-from orch.ports import Cut, Forge, Remote, Turn
-from tests.git_bench import TURN, GitBench, commit, git, make_template
-
-TOPIC = "feature/ACME-1"
-
-
-class World(Protocol):
-    """A forge, a task's workspace, and other people at the same remote."""
-
-    @property
-    def forge(self) -> Forge: ...
-
-    remote: Remote
-    cut: Cut
-
-    def work(self, *, merge: bool = False) -> str: ...
-    def take_over(self) -> Cut: ...
-    def at(self, branch: str) -> str: ...
-    def parents(self, sha: str) -> tuple[str, ...]: ...
-    def somebody_pushes(self) -> str: ...
-    def somebody_sets(self, branch: str, sha: str) -> None: ...
-    def before_push(self, act: Callable[[], object]) -> None: ...
-    def go_down(self) -> None: ...
-    def come_up(self) -> None: ...
-    def refuse(self) -> None: ...
-
-
-class MemoryWorld:
-    def __init__(self) -> None:
-        self.forge = MemoryForge()
-        self.remote = Remote("acme/shop", "/nowhere", "main")
-        base = self.forge.branches["main"]
-        self.cut = Cut(self.remote, "ACME-1", Path("/nowhere"), TOPIC, base, TURN)
-        self.forge.turns["ACME-1"] = TURN
-        self.head = base
-
-    def work(self, *, merge: bool = False) -> str:
-        side = [self.forge.commit(self.head)] if merge else []
-        self.head = self.forge.commit(self.head, *side)
-        return self.head
-
-    def take_over(self) -> Cut:
-        later = Turn(2, "second")
-        self.forge.turns["ACME-1"] = later
-        return replace(self.cut, turn=later)
-
-    def at(self, branch: str) -> str:
-        return self.forge.branches.get(branch, "")
-
-    def parents(self, sha: str) -> tuple[str, ...]:
-        return self.forge.parents[sha]
-
-    def somebody_pushes(self) -> str:
-        self.forge.branches["main"] = self.forge.commit(self.forge.branches["main"])
-        return self.at("main")
-
-    def somebody_sets(self, branch: str, sha: str) -> None:
-        self.forge.branches[branch] = sha
-        if not sha:
-            del self.forge.branches[branch]
-
-    def before_push(self, act: Callable[[], object]) -> None:
-        self.forge.before_push = act
-
-    def go_down(self) -> None:
-        self.forge.down = True
-
-    def come_up(self) -> None:
-        self.forge.down = False
-
-    def refuse(self) -> None:
-        self.forge.refuses = True
-
-
-class ActingCommand(GitCommand):
-    """A git right before whose first push something else happens."""
-
-    def __init__(self, access: Access, act: Callable[[], object]) -> None:
-        super().__init__(access)
-        self.act: Callable[[], object] | None = act
-
-    def run(self, place: Place, *arguments: str, ask: Ask = PLAIN) -> Output:
-        if arguments[0] == "push" and self.act is not None:
-            act, self.act = self.act, None
-            act()
-        return super().run(place, *arguments, ask=ask)
-
-
-class PlainWorld:
-    def __init__(self, bench: GitBench) -> None:
-        self.bench = bench
-        self.cut = bench.cut()
-        self.remote = bench.remote
-        self.forge = bench.forge
-        self.count = 0
-
-    def work(self, *, merge: bool = False) -> str:
-        self.count += 1
-        if merge:
-            git(self.cut.path, "checkout", "-q", "-b", f"side-{self.count}")
-        head = commit(self.cut.path, {f"work-{self.count}": "1"})
-        if merge:
-            git(self.cut.path, "checkout", "-q", TOPIC)
-            git(self.cut.path, "merge", "-q", "--no-ff", "-m", "Merge", head)
-        return self.bench.workspaces.inspect(self.cut).head_sha
-
-    def take_over(self) -> Cut:
-        return self.bench.cut(turn=Turn(2, "second"))
-
-    def at(self, branch: str) -> str:
-        return self.bench.at(branch)
-
-    def parents(self, sha: str) -> tuple[str, ...]:
-        return tuple(git(self.bench.bare, "rev-parse", f"{sha}^@").split())
-
-    def somebody_pushes(self) -> str:
-        self.count += 1
-        return self.bench.somebody_pushes({f"other-{self.count}": "1"})
-
-    def somebody_sets(self, branch: str, sha: str) -> None:
-        how = ("update-ref", f"refs/heads/{branch}", sha) if sha else ("branch", "-q", "-D", branch)
-        git(self.bench.bare, *how)
-
-    def before_push(self, act: Callable[[], object]) -> None:
-        self.forge = PlainForge(ActingCommand(self.bench.access, act), self.bench.data)
-
-    def go_down(self) -> None:
-        self.bench.bare.rename(self.bench.bare.with_name("away"))
-
-    def come_up(self) -> None:
-        self.bench.bare.with_name("away").rename(self.bench.bare)
-
-    def refuse(self) -> None:
-        hook = self.bench.bare / "hooks" / "pre-receive"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text("#!/bin/sh\necho not on a Friday >&2\nexit 1\n")
-        hook.chmod(0o755)
+from tests.contracts.forge_worlds import (
+    READY,
+    TOPIC,
+    GiteaWorld,
+    HostedMemoryWorld,
+    MemoryWorld,
+    PlainWorld,
+    World,
+)
+from tests.contracts.gitea_stub import gitea
+from tests.contracts.github_stub import GitHubStub
+from tests.contracts.github_world import GitHubWorld
+from tests.contracts.live_gitea import Live, LiveGiteaWorld
+from tests.git_bench import GitBench, make_template
 
 
 @pytest.fixture(scope="session")
@@ -163,24 +36,38 @@ def git_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_template(tmp_path_factory.mktemp("git"))
 
 
-@pytest.fixture(params=["memory", "plain git"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    if request.param == "memory":
-        return MemoryWorld()
-    return PlainWorld(GitBench(tmp_path, request.getfixturevalue("git_template")))
+@pytest.fixture(params=["memory", "hosted in memory", "plain git", "gitea", "github", "live gitea"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if "memory" in request.param:
+        yield MemoryWorld() if request.param == "memory" else HostedMemoryWorld()
+        return
+    if request.param == "live gitea":
+        live = Live(*request.getfixturevalue("live_gitea"))
+        yield LiveGiteaWorld(tmp_path, request.getfixturevalue("git_template"), live)
+        return
+    bench = GitBench(tmp_path, request.getfixturevalue("git_template"))
+    if request.param == "plain git":
+        yield PlainWorld(bench)
+    elif request.param == "gitea":
+        with gitea(bench.bare) as service:
+            yield GiteaWorld(bench, service)
+    else:
+        github = GitHubStub(bench.bare)
+        with github.stub:
+            yield GitHubWorld(bench, github)
 
 
 def offered(world: World) -> tuple[str, str]:
     """A head that was offered, and the base it stands on."""
     head = world.work()
-    world.forge.offer(world.cut, head)
+    world.forge.offer(world.cut, head, READY)
     return head, world.cut.base_sha
 
 
 def test_the_tip_follows_the_default_branch(world: World) -> None:
-    before = world.forge.tip(world.remote)
+    before = world.forge.look(world.remote).tip
     after = world.somebody_pushes()
-    assert (before, world.forge.tip(world.remote)) == (world.cut.base_sha, after)
+    assert (before, world.forge.look(world.remote).tip) == (world.cut.base_sha, after)
 
 
 def test_an_offer_moves_the_topic_branch_along(world: World) -> None:
@@ -238,7 +125,7 @@ def test_landing_makes_a_merge_of_base_and_tested_head(world: World) -> None:
     head, base = offered(world)
     landed = world.forge.land(world.cut, head, base, "Title")
     assert (landed.base_sha, landed.tested_sha, landed.anew) == (base, head, True)
-    assert world.at("main") == landed.merge_sha == world.forge.tip(world.remote)
+    assert world.at("main") == landed.merge_sha == world.forge.look(world.remote).tip
     assert world.parents(landed.merge_sha) == (base, head)
     assert world.forge.contains(world.remote, head)
 
@@ -311,7 +198,7 @@ def test_a_remote_that_is_away_is_said_and_nothing_is_lost(world: World) -> None
     for act in (
         lambda: world.forge.offer(world.cut, more),
         lambda: world.forge.land(world.cut, head, base),
-        lambda: world.forge.tip(world.remote),
+        lambda: world.forge.look(world.remote),
         lambda: world.forge.contains(world.remote, head),
         lambda: world.forge.withdraw(world.cut),
     ):

@@ -70,6 +70,15 @@ def test_over_http_the_token_decides_at_every_call(seat: Seat, serve: Callable[.
     assert posted(url, Authorization=f"Bearer {viewer}").status_code == 401
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "x-real-ip"])
+def test_who_is_passed_on_to_this_machine_is_not_this_machine(
+    seat: Seat, serve: Callable[..., str], name: str
+) -> None:
+    url = serve(seat.answering)
+    assert posted(url).status_code == 200
+    assert posted(url, **{name: "203.0.113.7"}).status_code == 401
+
+
 def test_an_own_token_is_not_lent_to_who_comes_by_http(
     seat: Seat, serve: Callable[..., str]
 ) -> None:

@@ -126,7 +126,8 @@ def events_tell(before: Rows, after: Rows) -> None:
     for task_id, row in after.tasks.items():
         own = [e for e in after.events if e.task_id == task_id and e.job_id is None]
         was = before.tasks.get(task_id)
-        moves = (e for e in own if e.to_state is not None)
+        # A control tells of places and ranks as well; only these steps are of stages.
+        moves = (e for e in own if e.kind in ("task.created", "task.moved", "task.cancelled"))
         assert row.stage == _told(was.stage if was else None, moves), row
         said = {e.kind for e in own}
         old = (was.paused_at, was.rank) if was else (None, 0)

@@ -7,13 +7,15 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from orch import waits
 from orch.jobs import JobEvent
 from orch.ports import Claim
 from orch.store import endings
-from orch.store.schema import tasks
+from orch.store.schema import counters, tasks
+from orch.store.spells import WORK
 from orch.store.tables_waits import waits as table
 from tests.factories import START, Rig
 
@@ -66,6 +68,20 @@ class SpellBook:
             for before, after in pairwise(spells):
                 assert before["until"] is not None, (before, after)
                 assert before["until"] <= after["since"], (before, after)
+        assert self.counted() == pytest.approx(self.waited()), "the counter tells another time"
+
+    def waited(self) -> dict[str, float]:
+        """Seconds of all spells that are over, by reason, as its rows tell."""
+        found: dict[str, float] = defaultdict(float)
+        for row in self.rows():
+            if row["until"] is not None and row["reason"] != WORK:
+                found[row["reason"]] += (row["until"] - row["since"]).total_seconds()
+        return found
+
+    def counted(self) -> dict[str, float]:
+        """The same as /metrics counts it."""
+        its = select(counters.c.label, counters.c.value).where(counters.c.name == "waited_seconds")
+        return dict(self.rig.store.read(lambda conn: conn.execute(its).tuples().all()))
 
 
 def seconds(moment: datetime) -> float:

@@ -221,6 +221,14 @@ def test_what_waits_for_a_person_names_the_command_wherever_it_is_shown(rig: Rig
     assert (parked["approval"], parked["clear_with"]) == ("analysis", remedy)
 
 
+def test_whoever_depends_on_it_is_told_the_same_command(rig: Rig) -> None:
+    asked_approval(rig)
+    rig.task("C-3", repo="lib")
+    rig.order("depend", "C-3", on=A)
+    (blocker,) = rig.why("C-3")["blockers"]
+    assert blocker["clear_with"] == f"orch approve {A}, or orch reject {A} --note …"
+
+
 def test_an_ended_task_waits_for_no_approval(rig: Rig) -> None:
     asked_approval(rig)
     rig.order("cancel", A)

@@ -17,20 +17,21 @@ from tests.factories import START, Rig, ScriptedRunner, dump
 
 A, B, C = "A-1", "B-2", "C-3"
 
-EVENT_OF = {
-    "pause": "task.paused",
-    "resume": "task.resumed",
-    "promote": "task.promoted",
-    "cancel": "task.cancelled",
-    "retry": "task.retried",
-    "approve": "task.approved",
-    "reject": "task.rejected",
-    "answer": "task.answered",
-    "depend": "dependency.added",
-    "undepend": "dependency.removed",
-    "freeze": "repo.frozen",
-    "unfreeze": "repo.unfrozen",
+TOLD_BY = {
+    "pause": ("task.paused", "in line", "parked"),
+    "resume": ("task.resumed", "parked", "in line"),
+    "promote": ("task.promoted", "rank 0", "rank -1"),
+    "cancel": ("task.cancelled", "analysis", "cancelled"),
+    "retry": ("task.retried", "idle", "due"),
+    "approve": ("task.approved", "analysis", "architecture"),
+    "reject": ("task.rejected", "analysis", "analysis"),
+    "answer": ("task.answered", "question", "answered"),
+    "depend": ("dependency.added", "independent", "dependent"),
+    "undepend": ("dependency.removed", "dependent", "independent"),
+    "freeze": ("repo.frozen", "open", "frozen"),
+    "unfreeze": ("repo.unfrozen", "frozen", "open"),
 }
+"""The event of each control, with its state before and after."""
 
 
 JOB_FOR = {"retry": None, "approve": "succeeded", "reject": "succeeded", "answer": "succeeded"}
@@ -58,19 +59,20 @@ def stage_for(rig: Rig, verb: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("verb", controls.VERBS)
 def test_a_control_is_done_once_and_audited_once(rig: Rig, verb: str) -> None:
-    more = stage_for(rig, verb)
+    kind, more = TOLD_BY[verb][0], stage_for(rig, verb)
     target = "app" if verb in controls.OF_REPOS else B
-    earlier = len(rig.events(EVENT_OF[verb]))
+    earlier = len(rig.events(kind))
     at = rig.clock()
     assert rig.order(verb, target, "for good", **more)["changed"] is True
     after = dump(rig.store)
     rig.clock.advance(60)
     assert rig.order(verb, target, "again", **more)["changed"] is False
     assert dump(rig.store) == after
-    told = rig.events(EVENT_OF[verb])[earlier:]
-    assert [(each["actor"], each["at"]) for each in told] == [("ann", at)]
-    if verb not in ("depend", "undepend"):
-        assert told[0]["reason"] == "for good"
+    told = rig.events(kind)[earlier:]
+    assert [(each["actor"], each["reason"], each["at"]) for each in told] == [
+        ("ann", "for good", at)
+    ]
+    assert (told[0]["kind"], told[0]["from_state"], told[0]["to_state"]) == TOLD_BY[verb]
 
 
 @pytest.mark.parametrize("verb", controls.VERBS)

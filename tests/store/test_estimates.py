@@ -170,3 +170,22 @@ def test_a_task_that_ends_between_the_two_looks_is_said_to_have(quick: Rig) -> N
     told = estimates.eta(quick.line, found)
     assert told is not None
     assert told["sentence"] == "APP-1 has come to its end meanwhile."
+
+
+def test_more_estimates_than_there_is_room_for_are_refused_with_a_reason(
+    quick: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick.task("APP-1")
+    said: list[str] = []
+    played = estimates._played
+
+    def meanwhile(*args: Any) -> Any:
+        inner = eta(quick, "APP-1")
+        said.append(inner["sentence"])
+        return played(*args) if inner["done_at"] is None else inner
+
+    monkeypatch.setattr(estimates, "_played", meanwhile)
+    assert eta(quick, "APP-1")["done_at"] is not None
+    assert "ask again" in said[0]
+    assert len(said) == estimates.AT_ONCE
+    assert eta(quick, "APP-1")["done_at"] is not None

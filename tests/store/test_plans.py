@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, insert, literal, select, text
 
 from orch import mirror, serial_gate
 from orch.ports import Claim
-from orch.store import claims, endings, lanes, looks, outline, queries, work
+from orch.store import claims, endings, lanes, looks, outline, queries, queued, work
 from orch.store.schema import job_deps, jobs, metadata, repo_freeze, repos, tasks, wakes
 from tests.factories import MANY, START, Rig
 
@@ -108,7 +108,7 @@ ACTS: dict[str, Act] = {
     "overdue": lambda conn, rig: queries.overdue_jobs(conn, NOW, 60),
     "expired pauses": lambda conn, rig: queries.expired_pauses(conn, NOW),
     "stages": lambda conn, rig: outline.stage_counts(conn),
-    "states": lambda conn, rig: outline.state_counts(conn, rig.gate),
+    "states": lambda conn, rig: queued.state_counts(conn, rig.gate),
     "oldest": lambda conn, rig: outline.oldest_of_each(conn, rig.gate, 8),
     "for people": lambda conn, rig: outline.for_people(conn, 8),
     "last hours": lambda conn, rig: outline.flows(conn, [START, NOW]),

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, insert, inspect, select, text
+from sqlalchemy import CheckConstraint, Connection, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from orch.errors import LostRace, SchemaMismatch
-from orch.store import revisions
+from orch.store import indexes, revisions
 from orch.store.moments import DATABASE_TIME, at, later
 from orch.store.schema import (
     HAND_WRITTEN,
@@ -111,6 +111,24 @@ def index_definitions(store: Store) -> dict[str, str]:
     rows = store.read(lambda conn: conn.execute(text(ask)).tuples().all())
     # Parentheses make no difference, words do: by them SQLite knows its partial indexes.
     return {name: re.sub(r"[()\s]+", " ", told).strip() for name, told in rows}
+
+
+def test_the_doctor_finds_an_index_that_is_gone_or_made_over_other_rows(
+    empty_store: Store,
+) -> None:
+    revisions.upgrade(empty_store)
+    assert indexes.faults(empty_store) == []
+
+    def spoil(conn: Connection) -> None:
+        conn.execute(text("DROP INDEX ix_jobs_queued"))
+        conn.execute(text(f"DROP INDEX {LAW}"))
+        law = f"CREATE UNIQUE INDEX {LAW} ON jobs (repo) WHERE status = 'running'"
+        conn.execute(text(law))
+
+    empty_store.write(spoil)
+    gone, other = indexes.faults(empty_store)
+    assert gone == "the index ix_jobs_queued is missing"
+    assert other.startswith(f"the index {LAW} is not as this orch makes it: CREATE UNIQUE INDEX")
 
 
 def test_checks_of_the_database_are_those_of_the_tables(rig: Rig) -> None:

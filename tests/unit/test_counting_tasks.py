@@ -119,5 +119,5 @@ def test_every_forge_that_is_built_is_counted(tmp_path: Path) -> None:
     HERE.take()
     gone = Remote("app", str(tmp_path / "gone.git"))
     with pytest.raises(GitError) as failed:
-        forge.tip(gone)
+        forge.look(gone)
     assert HERE.take()["calls", f"forge|tip|{failed.value.code}"] == 1

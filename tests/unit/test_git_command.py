@@ -164,7 +164,7 @@ def test_a_remote_that_says_nothing_is_given_up(bench: GitBench) -> None:
         bench.use(replace(bench.access, protocols=("http",), network_timeout=0.5))
         remote = Remote("acme/shop", f"http://127.0.0.1:{port}/shop.git")
         with pytest.raises(GitTimeout):
-            bench.forge.tip(remote)
+            bench.forge.look(remote)
     bench.use(bench.access)
     assert bench.cut().base_sha == bench.at("main")
 
@@ -172,14 +172,14 @@ def test_a_remote_that_says_nothing_is_given_up(bench: GitBench) -> None:
 @pytest.mark.parametrize("url", ["ext::sh -c id", "-oProxy=x", "--upload-pack=x", "https://a:b@c/"])
 def test_an_address_that_could_run_something_is_refused(bench: GitBench, url: str) -> None:
     with pytest.raises(Exception, match="not the address of a git remote") as refused:
-        bench.forge.tip(Remote("acme/shop", url))
+        bench.forge.look(Remote("acme/shop", url))
     assert "b@" not in str(refused.value)
 
 
 def test_a_protocol_that_is_not_configured_is_refused(bench: GitBench) -> None:
     bench.use(replace(bench.access, protocols=("https",)))
     with pytest.raises(GitRefused, match="not allowed"):
-        bench.forge.tip(bench.remote)
+        bench.forge.look(bench.remote)
 
 
 def test_a_lock_is_waited_for_and_then_given_up(tmp_path: Path) -> None:

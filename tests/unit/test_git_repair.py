@@ -155,7 +155,7 @@ def test_a_killed_worker_takes_its_git_and_its_lock_along(
         "from orch.adapters.git.command import GitCommand\n"
         "from orch.adapters.git.forge import PlainForge; from orch.ports import Remote\n"
         "forge = PlainForge(GitCommand(program=sys.argv[1]), Path(sys.argv[2]))\n"
-        "forge.tip(Remote('acme/shop', sys.argv[3]))\n"
+        "forge.look(Remote('acme/shop', sys.argv[3])).tip\n"
     )
     arguments = (str(program), str(bench.data), str(bench.bare))
     root = Path(__file__).parents[2]
@@ -164,5 +164,5 @@ def test_a_killed_worker_takes_its_git_and_its_lock_along(
     worker.kill()
     worker.wait()
     bench.use(bench.access, patience=20)
-    assert bench.forge.tip(bench.remote) == bench.at("main")
+    assert bench.forge.look(bench.remote).tip == bench.at("main")
     assert not runs(int(pid.read_text()))

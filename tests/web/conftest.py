@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +86,14 @@ class Web:
         self.known: dict[str, str] = {}
         self.pauses: list[float] = []
         self.changes = MemoryChanges()
-        self.streams = Streams(most=2, longest=60, pause=self.pauses.append)
+        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self._waited)
         self.passwords = Passwords(CHEAP)
         self._made: tuple[tuple[Any, ...], Flask] | None = None
+
+    def _waited(self) -> Callable[[], float]:
+        """Streams go by the pauses they have made."""
+        began = sum(self.pauses)
+        return lambda: sum(self.pauses) - began
 
     @property
     def app(self) -> Flask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.web.conftest import Web
 
 
@@ -21,6 +23,20 @@ def test_an_operator_suspends_and_resumes_an_agent_once_each(web_on_both: Web) -
     assert client.post("/agents/analyst/resume").get_json()["changed"] is False
     (event,) = web_on_both.rig.events("agent.resumed")
     assert event["actor"] == "the-operator"
+
+
+@pytest.mark.parametrize("until", ["", "&until=%2B2h"])
+def test_the_same_suspension_sent_again_at_once_changes_nothing(
+    web_on_both: Web, until: str
+) -> None:
+    client = web_on_both.client_of("operator")
+    address = f"/agents/analyst/suspend?reason=quota{until}"
+    said = []
+    for passed in (0, 0.2, 2, 60):
+        web_on_both.rig.clock.advance(passed)
+        said.append(client.post(address).get_json()["changed"])
+    assert said == [True, False, False, True]
+    assert len(web_on_both.rig.events("agent.suspended")) == 2
 
 
 def test_a_viewer_may_only_look(web: Web) -> None:

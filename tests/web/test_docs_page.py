@@ -1,19 +1,23 @@
-"""docs/http.md lists the calls there are, with the role each asks for, and no others."""
+"""docs/api.md is what the code says now, and lists each call with the role it asks for."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from web import reference
 from web.api import ROUTES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    assert reference.page() == PAGE
 
 
 def test_the_page_and_the_routes_agree() -> None:
-    listed = {}
-    for row in re.findall(r"^\| (`(?:GET|POST|DELETE) .*)$", PAGE, re.MULTILINE):
-        calls, role, *_ = (cell.strip() for cell in row.split("|"))
-        for call in re.findall(r"`((?:GET|POST|DELETE) [^`]+)`", calls):
-            listed[call] = None if role == "–" else role
+    rows = re.findall(
+        r"^\| \[`((?:GET|POST|DELETE) [^`]+)`\]\(#[\w-]+\) \| (\S+) \|", PAGE, re.MULTILINE
+    )
+    listed = {call: None if role == "–" else role for call, role in rows}
     assert listed == {f"{route.method} {route.path}": route.role for route in ROUTES.all}

@@ -69,6 +69,7 @@ def test_names_of_operations_are_unique(spec: dict[str, Any]) -> None:
 def test_what_needs_a_token_says_so(spec: dict[str, Any]) -> None:
     for (path, _), operation in operations(spec).items():
         is_open = path in ("/healthz", "/readyz", "/openapi.json", "/docs")
+        is_open = is_open or path.startswith("/webhooks/")  # signed instead
         assert operation["security"] == ([] if is_open else [{"token": []}])
 
 

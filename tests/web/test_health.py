@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -159,6 +160,32 @@ def test_the_disk_is_shown_as_it_was_last_measured(web_on_both: Web) -> None:
         'orch_disk_free_bytes{host="two"} 500.0',
     ):
         assert line in text
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer orch_unknown"}])
+def test_strangers_are_told_how_the_line_is_and_nothing_that_it_holds(
+    web: Web, header: dict[str, str]
+) -> None:
+    token = web.token("viewer")
+    now, canary = web.rig.clock(), "canary"
+    healthy(web)
+    web.rig.store.write(lambda conn: fleet.register(conn, canary, "agent.analyst", 1, canary, now))
+    web.rig.store.write(lambda conn: fleet.note_beat(conn, "beat", now, host=canary))
+    until = now + timedelta(hours=1)
+    web.rig.store.write(lambda conn: fleet.suspend(conn, "analyst", until, canary, now))
+    web.rig.store.write(lambda conn: fleet.leave(conn, "w-developer", now))
+    told = web.client.get("/healthz", headers=header)
+    assert told.status_code == 200
+    assert canary not in told.text
+    assert "developer" not in told.text
+    found = told.get_json()
+    assert (found["status"], found["problems"]) == ("degraded", ["worker"])
+    known = {"status", "problems", "database", "broker", "generated_at", "beat", "sweep"}
+    assert set(found) == known
+    assert found["beat"]["seconds"] == 0.0
+    in_full = web.client.get("/healthz", headers={"Authorization": f"Bearer {token}"}).text
+    assert canary in in_full
+    assert "no worker serves developer" in in_full
 
 
 def test_many_who_ask_cost_as_much_as_one(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

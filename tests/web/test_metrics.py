@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from orch import metrics, tally
 from orch.counts import Counts
 from orch.metrics import METRICS
-from orch.store import entries, fleet, ledger
+from orch.store import entries, feeds, fleet, ledger, tellings
 from tests.architecture import tree
 from tests.factories import START, Rig
 from tests.web.conftest import Web
@@ -42,6 +42,17 @@ def values(web: Web, name: str, *labels: str) -> dict[str, float]:
     }
 
 
+def a_tracker(conn: Connection, rig: Rig) -> None:
+    """One that has answered, and has something to be told."""
+    now = rig.clock()
+    feeds.know(conn, ["tracker:plan"], now)
+    taken = feeds.take(conn, "tracker:plan", now, 60, urgent=False)
+    assert taken is not None
+    feeds.answered(conn, taken, now, 30, {})
+    told = {"uid": "u", "tracker": "plan", "item_id": "i", "task_id": 1, "event_id": 1}
+    tellings.post(conn, [told | {"created_at": now, "next_try_at": now}])
+
+
 def everything(rig: Rig) -> None:
     """Something of every kind, so that no metric is empty."""
     rig.workers()
@@ -49,13 +60,14 @@ def everything(rig: Rig) -> None:
     rig.task("APP-2")
     rig.order("freeze", "lib")
     now = rig.clock()
+    rig.store.write(lambda conn: a_tracker(conn, rig))
     counts = Counts()
     counts.observe("tick_duration_seconds", 0.02)
     counts.add("calls", "forge", "land", "ok")
     counts.add("call_seconds", "forge", "land", amount=0.5)
 
     def beats(conn: object) -> None:
-        for name in ("beat", "sweep", "monitor"):
+        for name in ("beat", "sweep", "monitor", "hook:plane"):
             fleet.note_beat(conn, name, now)  # type: ignore[arg-type]
         told = {"repos": {"app": {"depot": 1, "workspaces": 2}}, "free": 3}
         fleet.note_beat(conn, "disk@here", now, **told)  # type: ignore[arg-type]
@@ -82,6 +94,7 @@ WRITES = {
     ("ledger", "count"): 1,
     ("metrics", "key"): 0,
     ("HERE", "observe"): 0,
+    ("HERE", "add"): 0,
     ("self._counts", "add"): 0,
 }
 """Whose call counts something, and which of its arguments is the name."""

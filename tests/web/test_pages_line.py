@@ -256,7 +256,7 @@ def test_a_page_that_shows_the_same_is_not_sent_again(web_on_both: Web, address:
     web_on_both.rig.task("APP-1")
     answer = client_of(web_on_both).get(address)
     tag = answer.headers["ETag"]
-    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.headers["Cache-Control"] == "no-store"
     assert read(answer.text).one("div", id="live")["data-tag"] == tag
     web_on_both.rig.clock.advance(10)
     same = client_of(web_on_both).get(address, headers={"If-None-Match": tag})

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from orch import overview
+from orch import health, overview
 from orch.adapters.memory_queue import MemoryQueue
 from orch.store import fleet, ledger
 from tests.factories import PASSED, Rig, ScriptedRunner
@@ -79,6 +79,10 @@ def test_a_broker_that_is_away_and_a_beat_that_is_late_are_said(
 ) -> None:
     web.rig.store.write(lambda conn: fleet.note_beat(conn, "beat", web.rig.clock()))
     web.rig.workers()
+    assert health.report(web.line, 2, 60)["problems"] == [
+        "the dispatcher has never looked at every repo"
+    ]
+    web.rig.store.write(lambda conn: fleet.note_beat(conn, "sweep", web.rig.clock()))
     assert "well" in card(first(web), "health").one("header").text
     tag = client_of(web).get("/ui/").headers["ETag"]
     monkeypatch.setattr(MemoryQueue, "reachable", lambda self: False)

@@ -190,6 +190,20 @@ def test_a_link_of_somebody_disabled_meanwhile_does_not_work(web: Web) -> None:
         invitations.invite(web.line, "ann", "root")
 
 
+@pytest.mark.parametrize("how", ["disabled and let in again", "password", "a newer link"])
+def test_what_ends_a_way_in_ends_the_links_made_before(web: Web, how: str) -> None:
+    web.person("ann")
+    secret = invitations.invite(web.line, "ann", "root")
+    if how == "password":
+        people.set_password(web.line, web.passwords, "ann", "entirely new words", "root")
+    elif how == "a newer link":
+        invitations.invite(web.line, "ann", "root")
+    else:
+        people.disable(web.line, "ann", "root")
+        web.person("ann")
+    assert web.visitor().get(invitations.welcome_path(secret)).status_code == 404
+
+
 def test_an_admin_ends_sessions_tokens_and_people(web: Web) -> None:
     admin, ann = web.signed_in("admin", name="root"), web.signed_in("viewer", name="ann")
     secret = web.token("viewer", "<b>ci</b>")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, func, insert, select
 
 from orch.store import fleet
-from orch.store.schema import repo_freeze
+from orch.store.schema import jobs, repo_freeze, tasks
 from tests.web.conftest import Web
+from tests.web.test_pages_line import counted
 from web.api import SNAPSHOT_SECONDS
 
 
@@ -45,6 +46,38 @@ def test_the_limit_bounds_each_lane(web: Web) -> None:
         web.rig.task(f"APP-{number}")
     lane = web.client.get("/queue?limit=2").get_json()["serial_gate"]["per_repo"]["app"]
     assert (len(lane["waiting"]), lane["waiting_total"]) == (2, 5)
+
+
+def test_ten_thousand_tasks_cost_a_bounded_queue_no_more_than_ten(web: Web) -> None:
+    web.rig.workers()
+    first = web.rig.task("APP-1")
+    costs = []
+    for number in (10, 10_000):
+        grow(web, first, number)
+        with counted(web.rig) as sent:
+            answer = web.client.get("/queue?limit=10")
+        lane = answer.get_json()["serial_gate"]["per_repo"]["app"]
+        assert (len(lane["waiting"]), lane["waiting_total"]) == (10, number)
+        assert len(answer.data) < 12_000
+        costs.append(len(sent))
+    assert costs[0] == costs[1] < 30
+
+
+def grow(web: Web, first: int, to: int) -> None:
+    """Let so many tasks like the first one wait."""
+
+    def write(conn: Connection) -> None:
+        for table, own, of_task in ((tasks, "work_item_id", "id"), (jobs, "", "task_id")):
+            like = select(table).where(table.c[of_task] == first)
+            known = dict(conn.execute(like).mappings().one())
+            had = conn.scalar(select(func.max(table.c.id))) or 0
+            rows = [
+                {**known, "id": n, of_task: n, **({own: f"APP-{n}"} if own else {})}
+                for n in range(had + 1, to + 1)
+            ]
+            conn.execute(insert(table), rows)
+
+    web.rig.store.write(write)
 
 
 def test_an_unchanged_queue_is_answered_without_a_body(web_on_both: Web) -> None:

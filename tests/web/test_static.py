@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import tomllib
@@ -56,5 +57,6 @@ def test_what_every_page_loads_is_small() -> None:
     loaded = re.findall(r"asset\('([^']+\.(?:css|js))'\)", frame.read_text("utf-8"))
     assert len(loaded) >= 4
     assert sum((STATIC / name).stat().st_size for name in loaded) < 150_000
+    assert sum(len(gzip.compress((STATIC / name).read_bytes())) for name in loaded) < 60_000
     own = [file for file in STATIC.glob("*.*") if file.suffix in (".css", ".js")]
     assert max(file.stat().st_size for file in own) < 20_000

@@ -47,7 +47,8 @@ def sign_in(call: Call[Typed]) -> Answer:
     """Open a session, under a new secret, and go on."""
     desk, typed = call.desk, call.given
     try:
-        limits.require_room(desk.line, sessions.BY_ADDRESS, request)
+        if not sessions.knows_device(desk.line, typed.name, visits.device_of(request)):
+            limits.require_room(desk.line, sessions.BY_ADDRESS, request)
         secret, opened = sessions.sign_in(
             desk.line,
             desk.passwords,
@@ -65,7 +66,12 @@ def sign_in(call: Call[Typed]) -> Answer:
         answer = redirect(turned_away.local(typed.next), 303)
     else:
         answer = turned_away.again_page(visit, 200, kept, "You are signed in.")
-    visits.give(answer, request, secret, desk.settings.web_session_seconds)
+    return _let_in(call, answer, secret, opened.holder.name)
+
+
+def _let_in(call: Call[Any], answer: Answer, secret: str, name: str) -> Answer:
+    visits.give(answer, request, secret, call.desk.settings.web_session_seconds)
+    visits.give_device(answer, request, sessions.device(call.desk.line, name))
     return answer
 
 
@@ -127,8 +133,7 @@ def welcome(call: Call[Chosen]) -> Answer:
         return _welcome(call, 400, person=person, said=error.message, name=chosen.name)
     secret, _ = sessions.open_one(desk.line, name, _browser(), _lasting(call))
     answer = redirect(turned_away.HOME, 303)
-    visits.give(answer, request, secret, desk.settings.web_session_seconds)
-    return answer
+    return _let_in(call, answer, secret, name)
 
 
 def _welcome(call: Call[Any], status: int = 200, **facts: Any) -> Response:
@@ -153,7 +158,8 @@ def _end_present(call: Call[Any]) -> None:
 
 
 def _browser() -> Browser:
-    return Browser(request.remote_addr or "", request.headers.get("User-Agent", ""))
+    said = request.headers.get("User-Agent", "")
+    return Browser(request.remote_addr or "", said, visits.device_of(request))
 
 
 def _lasting(call: Call[Any]) -> Lasting:

@@ -14,8 +14,9 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup
 
 import orch
-from orch import events
+from orch import events, names
 from orch.errors import NotFound
+from orch.tokens import Holder
 from web.given import Given
 from web.pages import done, words
 from web.routes import Call, Routes
@@ -43,13 +44,23 @@ NAVIGATION: Final = (
 )
 
 
+def navigation(holder: Holder | None) -> list[tuple[str, str]]:
+    """The pages that somebody may look at; the routes themselves say who that is."""
+    needed = {route.path: route.role for route in PAGES.all if route.method == "GET"}
+    return [
+        (address, name)
+        for address, name in NAVIGATION
+        if holder is None or holder.may(needed[address] or "viewer")
+    ]
+
+
 def prepare(app: Flask) -> None:
     """Teach the app's templates what the pages need."""
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset=asset, navigation=NAVIGATION, version=orch.__version__)
+    app.jinja_env.globals.update(asset=asset, navigation=navigation, version=orch.__version__)
     said: list[Callable[..., Any]] = [when, ago, lasting, exact, span]
-    said += [words.chip, words.told, words.opening, words.query, words.ways]
+    said += [words.chip, words.told, words.opening, words.query, words.ways, words.parked]
     said += [words.titled, words.visible, words.plain, words.told_data]
     app.jinja_env.filters.update({each.__name__: each for each in said})
 
@@ -75,7 +86,8 @@ def live(call: Call[Any], template: str, ask: Ask, also: str = "", most: float =
     # Asked before the facts are: a write between the two makes the next answer new, never stale.
     seen = _seen(call, also)
     now = call.desk.clock()
-    headers = {"Cache-Control": "private, no-cache"}
+    # Nothing of it is left in the browser; its own script remembers the tag, and asks with it.
+    headers = {"Cache-Control": "no-store"}
     if not done.is_told(request):
         for tag in request.if_none_match.as_set(include_weak=True):
             if _still_holds(tag, seen, now):
@@ -85,9 +97,7 @@ def live(call: Call[Any], template: str, ask: Ask, also: str = "", most: float =
     tag = f'W/"{seen}-{end.timestamp():.0f}"'
     response = show(call, template, tag=tag, **facts)
     response.headers.update(headers)
-    if "Set-Cookie" in response.headers:
-        response.headers["Cache-Control"] = "no-store"  # what was said once is not said again
-    else:
+    if "Set-Cookie" not in response.headers:  # what was said once is not said again
         response.headers["ETag"] = tag
     return response
 
@@ -189,13 +199,20 @@ class StaticFile(Given):
     v: str = ""
 
 
+def _is_ours(name: str) -> bool:
+    try:
+        file = (STATIC / name).resolve()
+        return file.is_relative_to(STATIC) and file.is_file()
+    except (ValueError, OSError):  # no file can be called so
+        return False
+
+
 @PAGES.add("GET", "/static/<path:name>", None, StaticFile)
 def static_file(call: Call[StaticFile]) -> Any:
     """A script, style or picture of the pages."""
     name = call.given.name
-    file = (STATIC / name).resolve()
-    if not (file.is_relative_to(STATIC) and file.is_file()):
-        raise NotFound(f"There is no file {name} here.")
+    if not _is_ours(name):
+        raise NotFound(f"There is no file {names.shown(name)} here.")
     response = send_from_directory(STATIC, name)
     kept = call.given.v == _digest(name) or name.startswith("vendor/")
     response.headers["Cache-Control"] = FOREVER if kept else "no-cache"

@@ -111,7 +111,7 @@ def _export(call: Call[Filters], ending: str, content_type: str, write: Write) -
     encoded = _encoded(batches, write)
     first = [next(encoded, None)]  # what is wrong is a page, not the end of a file
     response = call.desk.streams.response(
-        lambda: first.pop() if first else next(encoded, None), content_type
+        lambda: first.pop() if first else next(encoded, None), content_type, call.may
     )
     response.headers["Content-Disposition"] = f'attachment; filename="orch-ledger.{ending}"'
     return response

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from flask import Response
 from pydantic import BeforeValidator, Field, ValidationError
 
-from orch import bulk, snapshot, stages
+from orch import bulk, head_watch, names, snapshot, stages
 from orch.bulk import Several
 from orch.errors import BadInput, OrchError
 from orch.snapshot import Only
@@ -32,15 +32,19 @@ REASONS: Final = {
 """What the filter can ask for, and its word."""
 
 
-def _some(value: object) -> object:
-    """What a form sends for a field that was left empty is nothing."""
-    return None if isinstance(value, str) and not value.strip() else value
+def _line(field: str, limit: int) -> BeforeValidator:
+    def checked(value: object) -> object:
+        """What a form sends for a field that was left empty is nothing."""
+        blank = value is None or (isinstance(value, str) and not value.strip())
+        # PostgreSQL has no character zero, so what the store is asked for holds none.
+        return None if blank else names.line(value, field, limit)
+
+    return BeforeValidator(checked)
 
 
-Some = BeforeValidator(_some)
-Repo = Annotated[Annotated[str, Field(max_length=201)] | None, Some]
-Stage = Annotated[Annotated[str, Field(max_length=32)] | None, Some]
-Reason = Annotated[Annotated[str, Field(max_length=32)] | None, Some]
+Repo = Annotated[str | None, _line("repo", 201)]
+Stage = Annotated[str | None, _line("stage", 32)]
+Reason = Annotated[str | None, _line("reason", 32)]
 
 
 class Filters(Given):
@@ -49,7 +53,7 @@ class Filters(Given):
     repo: Repo = None
     stage: Stage = None
     reason: Reason = None
-    q: Annotated[str, Field(max_length=200)] = ""
+    q: Annotated[str, BeforeValidator(lambda value: names.line(value, "q", 200))] = ""
     page: Annotated[int, Field(ge=1, le=10_000)] = 1
     rows: Annotated[int, Field(ge=0, le=MOST)] = 0
 
@@ -86,6 +90,7 @@ def facts(call: Call[Filters]) -> dict[str, Any]:
         "degraded": seen["degraded"],
         "agents": seen["agents"],
         "lanes": {name: _lane(lanes[name], passed + each) for name in names},
+        "late": head_watch.late(line),
         "passed": passed,
         "more_lanes": more,
         "matching": bulk.count(line, asked.only) if call.holder.may("operator") else 0,
@@ -107,8 +112,7 @@ def _lane(lane: dict[str, Any], shown: int) -> dict[str, Any]:
         **lane,
         "in_line": in_line,
         "idle": head if idle and head["task_id"] not in ids else None,
-        "left": max(0, lane["waiting_total"] - shown),
-        "waiting_total": lane["waiting_total"] - (len(lane["waiting"]) - len(in_line)),
+        "left": max(0, lane["listed_total"] - shown),
     }
 
 

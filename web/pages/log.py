@@ -30,6 +30,7 @@ LINES: Final = 500
 FIRST_BYTES: Final = 64 * 1024
 MARK: Final = r"^[0-9a-f]{0,8}:[0-9]{1,18}$"
 START: Final = ":0"
+EVENTS: Final = "text/event-stream; charset=utf-8"
 
 
 class OfLog(Given):
@@ -58,15 +59,17 @@ def _facts(call: Call[OfJob]) -> dict[str, Any]:
     with Reader(desk, job_id) as reader:
         try:
             shown = reader.last()
-            away = ""
+            away, has_prompt = "", job_log.prompt(desk.line, desk.data_dir, job_id) is not None
         except NotFound as error:
             shown, away = Step("", START, anew=False, is_open=False), error.message
+            has_prompt = False
     return {
         "job": job,
         "text": shown.text,
         "at": shown.at,
         "is_open": job["status"] in jobs.OPEN,
         "away": away,
+        "has_prompt": has_prompt,
         "next": job_log.next_job(desk.line, job_id),
     }
 
@@ -74,7 +77,7 @@ def _facts(call: Call[OfJob]) -> dict[str, Any]:
 @PAGES.add("GET", "/ui/jobs/<job_id>/log/raw", "viewer", OfJob)
 def raw(call: Call[OfJob]) -> Response:
     """The whole log as it was written, as a text."""
-    return following.log(call.desk, values.JobLog(job_id=call.given.job_id), request)
+    return following.log(call.desk, values.JobLog(job_id=call.given.job_id), request, call.may)
 
 
 @PAGES.add("GET", "/ui/jobs/<job_id>/log/part", "viewer", OfLog)
@@ -110,7 +113,7 @@ def stream(call: Call[OfLog]) -> Response:
     try:
         first = [look()]  # what is wrong is still an answer of its own
         response = desk.streams.response(
-            lambda: first.pop() if first else look(), "text/event-stream; charset=utf-8", PING
+            lambda: first.pop() if first else look(), EVENTS, call.may, PING
         )
     except Exception:
         reader.close()

@@ -37,7 +37,7 @@ def test_notices(call: Call[Given]) -> Response:
 @PAGES.add("POST", "/ui/notices/<notice_id>/retry", "operator", values.OfNotice, "form")
 def retry_notice(call: Call[values.OfNotice]) -> Answer:
     """Try a notice again now, also one that was given up."""
-    notices.retry(call.desk.line, call.given.notice_id, call.holder.name)
+    notices.retry(call.desk.line, call.given.notice_id, **call.holder.signing)
     return redirect("/ui/notices", 303)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from flask import Response, redirect
 from werkzeug.wrappers import Response as Answer
 
+from orch import head_watch
 from orch import overview as outline
 from orch.config import Settings
-from orch.health import TICKS_MISSED
+from orch.health import is_late
 from web.given import Given
 from web.pages import frame
 from web.pages.frame import PAGES
@@ -37,9 +38,8 @@ def overview(call: Call[Given]) -> Response:
 def late(health: dict[str, Any], settings: Settings) -> dict[str, bool]:
     """Which of what should happen again and again has not, for as long as that counts as never."""
     every = {"beat": settings.tick_seconds, "sweep": settings.sweep_seconds}
-    since = {name: health.get(name, {}).get("seconds") for name in every}
     return {
-        name: since[name] is None or since[name] > TICKS_MISSED * seconds
+        name: is_late(health.get(name, {}).get("seconds"), seconds)
         for name, seconds in every.items()
     }
 
@@ -53,5 +53,6 @@ def facts(call: Call[Given], health: dict[str, Any]) -> dict[str, Any]:
         "seen": seen,
         "trend": trend,
         "landed": sum(point["value"] for point in trend["landed"]),
+        "late_heads": head_watch.late(call.desk.line),
         "late": late(health, call.desk.settings),
     }

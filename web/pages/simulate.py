@@ -25,18 +25,22 @@ DRAWN: Final = 200
 """Tasks drawn; the JSON has all of them."""
 TURNS: Final = 500
 """Turns listed one by one."""
-_Text = Annotated[str, Field(max_length=10_000)]
+LONGEST: Final = {
+    "control": 540, "slots": 70, "duration": 80, "switch": 50, "repo": 140, "seed": 20
+}  # fmt: skip
+"""Characters of each field. All of them stand in the address, where one may take nine; a line of a
+request has `serve.REQUEST_LINE`."""
 
 
 class Asked(Given):
     """What is to be tried, as it was typed: it stands in the address, so it can be passed on."""
 
-    control: _Text = ""
-    slots: _Text = ""
-    duration: _Text = ""
-    switch: _Text = ""
-    repo: _Text = ""
-    seed: _Text = ""
+    control: Annotated[str, Field(max_length=LONGEST["control"])] = ""
+    slots: Annotated[str, Field(max_length=LONGEST["slots"])] = ""
+    duration: Annotated[str, Field(max_length=LONGEST["duration"])] = ""
+    switch: Annotated[str, Field(max_length=LONGEST["switch"])] = ""
+    repo: Annotated[str, Field(max_length=LONGEST["repo"])] = ""
+    seed: Annotated[str, Field(max_length=LONGEST["seed"])] = ""
     go: Annotated[str, Field(max_length=1)] = ""
 
 
@@ -47,13 +51,15 @@ class Row:
     task: Mapping[str, Any]
     bars: tuple[Bar, ...]
     turns: int
+    running: bool
+    """Whether it is at work already."""
 
 
 @PAGES.add("GET", "/ui/simulate", "viewer", Asked)
 def simulate(call: Call[Asked]) -> Response:
     """Who would start when, under changed controls, slots or rules."""
     facts: dict[str, Any] = {"asked": call.given, "found": None, "said": None}
-    facts |= {"agents": stages.AGENTS, "switches": SWITCHES}
+    facts |= {"agents": stages.AGENTS, "switches": SWITCHES, "longest": LONGEST}
     if not call.given.go:
         return frame.show(call, "simulate.html", **facts)
     try:
@@ -104,6 +110,7 @@ def drawn(found: Mapping[str, Any]) -> list[Row]:
                 for number, each in enumerate(its)
             ),
             len(its),
+            bool(its[0]["running"]),
         )
         for item, its in list(turns.items())[:DRAWN]
         if item in known

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from flask import Response
 
-from orch import changes, events, job_log, listing, spans, stages, story
+from orch import changes, estimates, events, job_log, listing, spans, stages, story
 from orch.errors import NotFound
 from web import values
 from web.given import Given
-from web.pages import frame
+from web.pages import frame, words
 from web.pages.bars import Bar, Scale
 from web.pages.frame import PAGES
 from web.pages.words import Way
@@ -80,9 +80,15 @@ def _facts(call: Call[values.OfTask]) -> dict[str, Any]:
     told = story.story(line, item)
     known = listing.task(line, item)
     audit = events.page(line, events.Wanted(work_item=item, limit=AUDIT))
+    changed = {job["job_id"] for job in told["jobs"] if changes.span_of(job["report"])}
+    of_task = told["commits"]["base_sha"] and told["commits"]["head_sha"]
     return {
         "told": told,
         "task": told["task"],
+        "shown_as": shown_as(told),
+        "eta": _eta(call, told),
+        "changed": changed,
+        "has_change": bool(changed or of_task),
         "live": next((job for job in told["jobs"][::-1] if job["status"] in LIVE), None),
         "ways": list(ways(told)),
         "rows": drawn(told)[-DRAWN:],
@@ -93,8 +99,28 @@ def _facts(call: Call[values.OfTask]) -> dict[str, Any]:
         "dependents": known["dependents"],
         "audit": audit["events"],
         "more_audit": audit["before"] is not None,
-        "links": list(links(call, told["task"], told["commits"])),
+        "links": list(links(call, told["task"], told["commits"], told["pull"])),
     }
+
+
+def shown_as(told: Mapping[str, Any]) -> str:
+    """The chip of a task: one that is paused does not wait, though a job of it is queued."""
+    state: str = told["state"]
+    is_out = told["task"]["paused_at"] is not None and state in ("waiting", "parked")
+    first: Mapping[str, Any] = next(iter(told["blockers"]), {})
+    return words.parked(first.get("clear_with")) if is_out else state
+
+
+def _eta(call: Call[values.OfTask], told: Mapping[str, Any]) -> dict[str, Any] | None:
+    """When it is likely to start and to be done, if that can be told without being waited for."""
+    line, task = call.desk.line, told["task"]
+    if told["state"] in stages.TERMINAL:
+        return None
+    item = task["work_item_id"]
+    # Nothing else of the line makes it new: an estimate is worth less than what it costs.
+    key = (item, told["state"], task["stage"], told["sentence"])
+    found: dict[str, Any] | None = call.desk.estimate(key, lambda: estimates.why(line, item)["eta"])
+    return found
 
 
 def ways(told: Mapping[str, Any]) -> Iterator[Way]:
@@ -114,7 +140,8 @@ def ways(told: Mapping[str, Any]) -> Iterator[Way]:
         yield Way("resume", item, "Resume")
     else:
         yield Way("pause", item, "Pause")
-    if state == "waiting" and task["stage"] in stages.BEFORE_OR_AT_ENTRY:
+    in_line = state == "waiting" and task["paused_at"] is None
+    if in_line and task["stage"] in stages.BEFORE_OR_AT_ENTRY:
         yield Way("promote", item, "Promote")
     if state == "idle" or "backoff" in clauses:
         yield Way("retry", item, "Retry")
@@ -197,7 +224,10 @@ def spent(told: Mapping[str, Any]) -> list[Share]:
 
 
 def links(
-    call: Call[Any], task: Mapping[str, Any], commits: Mapping[str, str | None]
+    call: Call[Any],
+    task: Mapping[str, Any],
+    commits: Mapping[str, str | None],
+    pull: Mapping[str, Any] | None,
 ) -> Iterator[tuple[str, str]]:
     """The task's pages at the tracker and the forge, where the settings say how they are found."""
     settings = call.desk.settings
@@ -205,6 +235,8 @@ def links(
     if settings.work_item_url:
         yield settings.work_item_url.replace("{work_item}", quote(item, safe="")), "Tracker"
     known = settings.repos.get(task["repo"])
+    if pull and pull["url"]:
+        yield pull["url"], f"Pull request #{pull['number']}"
     if known is None:
         return
     if known.branch_url:

@@ -135,6 +135,12 @@ class Way:
     on: str | None = None
 
 
+def parked(clear_with: str | None) -> str:
+    """What somebody has to do about a parked task, as a chip: approve, answer, or take it back."""
+    first = next(iter(ways(clear_with)), None)
+    return {"approve": "approval", "answer": "question"}.get(first.verb if first else "", "paused")
+
+
 _COMMAND: Final = re.compile(r"orch (?:(agent) )?([a-z]+) ")
 
 

@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Self, cast
 
 from orch.adapters.git.failures import failure
 from orch.adapters.git.folders import disk_errors
@@ -89,7 +89,10 @@ class Access:
 
     protocols: tuple[str, ...] = ("file", "https", "ssh")
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """More configuration, such as `http.<url>.extraHeader` with a credential; never shown."""
+    """More configuration; never shown."""
+    credential: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
+    """Asked before each command that talks to a remote, as tokens change: configuration such as
+    `http.<url>.extraHeader`, for that command alone."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """More environment, such as SSH_AUTH_SOCK."""
     path: str = os.defpath
@@ -151,22 +154,29 @@ class GitCommand:
     def __init__(self, access: Access | None = None, program: str = "git") -> None:
         self._access = access or Access()
         self._program = program
-        # By environment: it reaches git before any file, and no list of processes shows it.
-        pairs = {**CONFIG, **self._access.config}.items()
         self._env = {**ENVIRONMENT, **self._access.env, "PATH": self._access.path}
-        self._env["GIT_CONFIG_COUNT"] = str(len(pairs))
-        for number, (key, value) in enumerate(pairs):
-            self._env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        self._env |= _as_environment({**CONFIG, **self._access.config})
+        self._own: Mapping[str, GitCommand] = {}
+
+    def to(self, repo: str) -> GitCommand:
+        """The same program, with the credentials of this repo."""
+        return self._own.get(repo, self)
+
+    def also(self, own: Mapping[str, Access]) -> Self:
+        """With credentials of their own for these repos."""
+        self._own = {repo: GitCommand(access, self._program) for repo, access in own.items()}
+        return self
 
     def run(self, place: Place, *arguments: str, ask: Ask = PLAIN) -> Output:
         """Run git with these arguments; what it printed. Raises GitError."""
         access = self._access
+        secrets = access.credential() if ask.remote and access.credential else {}
         patience = access.network_timeout if ask.remote else access.local_timeout
         with tempfile.TemporaryFile() as stdin:
             with disk_errors("Git could not be started"):
                 stdin.write(ask.stdin)
                 stdin.seek(0)
-                process = self._start(place, arguments, stdin, remote=ask.remote)
+                process = self._start(place, arguments, stdin, secrets if ask.remote else None)
             with process:
                 said = _Said(ask.limit or OUTPUT_LIMIT)
                 try:
@@ -179,7 +189,7 @@ class GitCommand:
         if said.truncated and not ask.limit:
             raise GitError(f"`git {verb}` printed more than {OUTPUT_LIMIT} bytes.")
         if process.returncode not in ask.ok and not said.truncated:
-            text = self._masked(said.err)
+            text = self._masked(said.err, secrets.values())
             raise failure(verb, process.returncode, text, remote=ask.remote)
         return Output(process.returncode, said.out, said.truncated)
 
@@ -195,9 +205,17 @@ class GitCommand:
         return found[0]
 
     def _start(
-        self, place: Place, arguments: tuple[str, ...], stdin: IO[bytes], *, remote: bool
+        self,
+        place: Place,
+        arguments: tuple[str, ...],
+        stdin: IO[bytes],
+        secrets: Mapping[str, str] | None,
     ) -> subprocess.Popen[bytes]:
+        """`secrets` is more configuration for a command that talks to a remote; None for others."""
+        remote = secrets is not None
         env = self._env | {"GIT_DIR": str(place.git_dir)}
+        if secrets:
+            env |= _as_environment({**CONFIG, **self._access.config, **secrets})
         env["GIT_ALLOW_PROTOCOL"] = ":".join(self._access.protocols) if remote else "file"
         if place.work_tree is not None:
             env["GIT_WORK_TREE"] = str(place.work_tree)
@@ -215,12 +233,22 @@ class GitCommand:
             preexec_fn=_tied() if remote else None,
         )
 
-    def _masked(self, said: bytes) -> str:
+    def _masked(self, said: bytes, secrets: Iterable[str]) -> str:
         """What git said, without the credentials it was given."""
         text = said.decode("utf-8", "backslashreplace")
-        for secret in (*self._access.config.values(), *self._access.env.values()):
-            text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
+        for secret in (*secrets, *self._access.config.values(), *self._access.env.values()):
+            is_one = len(secret) >= SHORTEST_SECRET and secret not in CONFIG.values()
+            text = text.replace(secret, "***") if is_one else text
         return text
+
+
+def _as_environment(config: Mapping[str, str]) -> dict[str, str]:
+    """Configuration by environment: it reaches git before any file, and no list of processes shows
+    it."""
+    env = {"GIT_CONFIG_COUNT": str(len(config))}
+    for number, (key, value) in enumerate(config.items()):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env
 
 
 class _Said:

@@ -10,7 +10,7 @@ out.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,13 @@ class Depot:
                 suggested_fix="Push a first commit, or name the default branch in the settings.",
             )
         return Heads(names.branch(default), names.sha(tip), found.get(f"refs/heads/{topic}", ""))
+
+    def topics(self, wanted: Sequence[str]) -> dict[str, str]:
+        """Ask the remote where these branches are; those it does not have are left out."""
+        refs = [f"refs/heads/{name}" for name in wanted]
+        said = self.git("ls-remote", "--end-of-options", self.remote.url, *refs, ask=REMOTE).line
+        pairs = [line.split("\t", 1) for line in said.splitlines() if "\t" in line]
+        return {ref.removeprefix("refs/heads/"): sha for sha, ref in pairs if ref in refs}
 
     def fetch(self, heads: Heads) -> str:
         """Bring the default branch here; the commit it is at."""
@@ -207,7 +214,7 @@ class Depots:
             names.branch(remote.default_branch)
         path = self.folders.depot(remote.repo)
         with locked(self.folders.lock(remote.repo), self._patience) as lock:
-            depot = Depot(self.command, remote, path, lock)
+            depot = Depot(self.command.to(remote.repo), remote, path, lock)
             if not _whole(path):
                 self._make(depot)
             else:
@@ -235,7 +242,7 @@ class Depots:
         """Put a new depot in the place of the old one, and save what can be saved of that."""
         path = depot.git_dir
         new, old = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
-        fresh = Depot(self.command, depot.remote, new, depot.place.lock or 0)
+        fresh = Depot(depot.command, depot.remote, new, depot.place.lock or 0)
         self.folders.remove(new)
         if path.exists():
             self.folders.remove(old)

@@ -6,6 +6,7 @@ a push came to is never read from its answer alone but looked up at the remote.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from orch.adapters.git.command import Ask, GitCommand
 from orch.adapters.git.depot import REMOTE, Depot, Depots, Heads
 from orch.adapters.git.folders import Folders
 from orch.errors import GitError, GitMissing, GitMoved, GitRefused
-from orch.ports import Cut, Landed, Remote
+from orch.ports import Cut, Landed, Outlook, Pull, Remote, Showing
 
 PUSH: Final = ("push", "--quiet", "--no-verify", "--no-signed", "--no-recurse-submodules")
 
@@ -25,13 +26,17 @@ class PlainForge:
     def __init__(self, command: GitCommand, data: Path, patience: float = 1800.0) -> None:
         self._depots = Depots(command, Folders(data), patience)
 
-    def tip(self, remote: Remote) -> str:
-        """The commit at which the default branch is now. Raises GitError."""
+    def look(self, remote: Remote, branches: Sequence[str] = ()) -> Outlook:
+        """The default branch as it is now, and these topic branches. Raises GitError."""
         with self._depots.open(remote) as depot:
-            return depot.look().tip
+            first, rest = branches[:1], [names.branch(name) for name in branches[1:]]
+            heads = depot.look(names.branch(first[0]) if first else "")
+            found = dict.fromkeys(first, heads.topic) | (depot.topics(rest) if rest else {})
+            return Outlook(heads.tip, {name: Pull(name, found.get(name, "")) for name in branches})
 
-    def offer(self, cut: Cut, head_sha: str) -> None:
-        """Push this head as the topic branch, over nothing but what orch put there.
+    def offer(self, cut: Cut, head_sha: str, showing: Showing | None = None) -> Pull:
+        """Push this head as the topic branch, over nothing but what orch put there. Plain git
+        shows nothing beside it.
 
         Raises GitError.
         """
@@ -51,21 +56,17 @@ class PlainForge:
                 if there != head_sha:
                     raise _not_taken(cut.branch, expected, there, error) from error
             depot.note(cut.work_item, {"offered": head_sha, "offering": ""})
+            return Pull(cut.branch, head_sha)
 
     def land(self, cut: Cut, tested_sha: str, expected_base: str, title: str = "") -> Landed:
         """Merge exactly this head into the default branch, which must be exactly there.
 
         Raises GitError.
         """
-        for sha in (tested_sha, expected_base):
-            names.sha(sha)
         with self._depots.open(cut.remote) as depot:
-            depot.insist(cut.work_item, cut.turn)
-            heads, tip = self._depots.fetch(depot, cut.branch)
-            _insist_landable(depot, tested_sha, expected_base)
-            if depot.descends(tip, tested_sha):
-                return _found(depot, tested_sha, expected_base, tip, anew=False)
-            _insist_nothing_moved(heads, tip, cut.branch, (tested_sha, expected_base))
+            heads, found = self._landable(depot, cut, tested_sha, expected_base)
+            if found is not None:
+                return found
             message = _message(cut, heads.default, title)
             parents = ("-p", expected_base, "-p", tested_sha)
             made = depot.git("commit-tree", f"{tested_sha}^{{tree}}", *parents, ask=message)
@@ -74,6 +75,27 @@ class PlainForge:
             if not depot.descends(tip, tested_sha):
                 raise _moved(heads.default, made.line, tip)  # somebody wrote over it at once
             return _found(depot, tested_sha, expected_base, tip, anew=True)
+
+    def landed(self, cut: Cut, tested_sha: str, expected_base: str) -> Landed | None:
+        """What has become of this landing; None when nothing has, and nothing is in its way.
+
+        Raises GitError, as `land` does.
+        """
+        with self._depots.open(cut.remote) as depot:
+            return self._landable(depot, cut, tested_sha, expected_base)[1]
+
+    def _landable(
+        self, depot: Depot, cut: Cut, tested_sha: str, expected_base: str
+    ) -> tuple[Heads, Landed | None]:
+        for sha in (tested_sha, expected_base):
+            names.sha(sha)
+        depot.insist(cut.work_item, cut.turn)
+        heads, tip = self._depots.fetch(depot, cut.branch)
+        _insist_landable(depot, tested_sha, expected_base)
+        if depot.descends(tip, tested_sha):
+            return heads, _found(depot, tested_sha, expected_base, tip, anew=False)
+        _insist_nothing_moved(heads, tip, cut.branch, (tested_sha, expected_base))
+        return heads, None
 
     def contains(self, remote: Remote, sha: str) -> bool:
         """Whether the default branch, read anew, contains this commit. Raises GitError."""

@@ -1,0 +1,132 @@
+"""`orch doctor`: everything orch stands on, looked at one by one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+
+import orch
+from orch import bootstrap, clock, config
+from orch import doctor as checks
+from orch.adapters import programs
+from orch.agent_settings import AgentSettings
+from orch.cli import output
+from orch.cli.session import Session, pass_session
+from orch.doctor import Check, Finding
+
+_MARKS: Final = {"well": ("✓", "green"), "look": ("!", "yellow"), "wrong": ("✗", "bold red")}
+
+
+@click.command(name="doctor")
+@output.as_json
+@pass_session
+def doctor(session: Session) -> None:
+    """Look at everything orch stands on: database, broker, dispatcher, workers, programs, disk,
+    repos and trackers. Changes nothing.
+
+    Each finding is a sentence, with what to do where something is to be done. Exit code 1 when
+    something is wrong.
+    """
+    worst = "well"
+    for finding in _findings(session):
+        worst = finding.verdict if finding.verdict == "wrong" else worst
+        if session.wants_json:
+            output.json_line(asdict(finding))
+            sys.stdout.flush()
+        else:
+            _say(finding)
+    if not session.wants_json:
+        told = "Something is wrong: see ✗." if worst == "wrong" else "Nothing is wrong."
+        output.say(told, "bold red" if worst == "wrong" else "bold green")
+    if worst == "wrong":
+        sys.exit(1)
+
+
+def _say(finding: Finding) -> None:
+    from rich.text import Text
+
+    mark, style = _MARKS[finding.verdict]
+    about, said = output.visible(finding.about), output.visible(finding.said)
+    output.console().print(Text.assemble((mark, style), f" {about}: ", (said, "")))
+    if finding.fix:
+        output.console().print(Text(f"    → {output.visible(finding.fix)}", "dim"))
+
+
+def _findings(session: Session) -> Iterator[Finding]:
+    settings = session.settings  # a ConfigError says all that is wrong with them
+    yield Finding("settings", "well", "They can be used; `orch check` shows them.")
+    usable = True
+    store = bootstrap.build_store(settings)
+    for finding in checks.examine({"database": partial(checks.database, store)}):
+        usable = usable and (finding.verdict != "wrong" or "index" in finding.said)
+        yield finding
+    store.dispose()
+    if usable:
+        yield from checks.examine(_of_the_line(session))
+    yield from checks.examine(_of_this_machine(settings))
+
+
+def _of_the_line(session: Session) -> dict[str, Check]:
+    line, settings = session.line, session.settings
+    agents = sorted(settings.agents)
+    return {
+        "clock": partial(checks.clock, line, clock.utc_now),
+        "broker": partial(checks.broker, line),
+        "dispatcher": partial(checks.attendance, line, settings.tick_seconds, agents),
+        "feeds": partial(checks.feeds_of, line),
+        "webhooks": partial(checks.heard, line, _senders(settings), clock.utc_now),
+        "workers": partial(checks.versions, line, orch.__version__),
+    }
+
+
+def _of_this_machine(settings: config.Settings) -> dict[str, Check]:
+    found: dict[str, Check] = {
+        "git": partial(_git, settings),
+        "disk": partial(_disk, settings.data_dir),
+    }
+    for name, known in sorted(settings.agents.items()):
+        found[f"agent {name}"] = partial(_program, name, known)
+    if settings.repos:
+        bootstrap.check_prompts(settings)
+        forge = bootstrap.build_forge(settings)
+        for name in sorted(settings.repos):
+            remote = bootstrap.build_remote(settings, name)
+            found[f"repo {name}"] = partial(checks.repository, forge, remote)
+    for name, tracker in sorted(bootstrap.build_trackers(settings).items()):
+        found[f"tracker {name}"] = partial(checks.tracker, name, tracker)
+    return found
+
+
+def _git(settings: config.Settings) -> Iterator[Finding]:
+    yield Finding("git", "well", f"It is version {bootstrap.git_version(settings)}.")
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    there = next(each for each in (folder.resolve(), *folder.resolve().parents) if each.exists())
+    yield checks.disk("disk", str(folder), shutil.disk_usage(there).free)
+
+
+def _senders(settings: config.Settings) -> list[str]:
+    """Whose webhooks are taken in."""
+    secrets = {
+        "gitea": settings.gitea_webhook_secret,
+        "github": settings.github_webhook_secret,
+        "plane": settings.plane_webhook_secret,
+    }
+    return [name for name, secret in secrets.items() if secret.get_secret_value()]
+
+
+def _program(agent: str, known: AgentSettings) -> Iterator[Finding]:
+    environ = {**config.agent_base_environment(), **known.env}
+    name = known.command[0] if known.command else known.adapter
+    path = programs.find(name, environ)
+    # A command of somebody's own may do anything when asked for its version.
+    said = programs.version(path, environ) if path and known.adapter != "command" else ""
+    yield checks.program(f"agent {agent}", name, path, said)

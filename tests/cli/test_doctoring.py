@@ -1,0 +1,123 @@
+"""`orch doctor` on healthy and on broken set-ups."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from orch import doctor
+from orch.adapters.memory_queue import MemoryQueue
+from orch.store import feeds, fleet, inbox
+from orch.store.moments import DATABASE_TIME
+from tests.cli.conftest import CommandLine
+from tests.contracts.plane_stub import KEY, WORKSPACE
+from tests.contracts.tracker_worlds import PlaneWorld
+
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def _findings(orch: CommandLine, code: int) -> dict[tuple[str, str], str]:
+    done = orch("doctor", "--json")
+    assert done.exit_code == code, done.output
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return {(row["about"], row["verdict"]): row["said"] for row in rows}
+
+
+def test_a_healthy_line_has_nothing_wrong(orch: CommandLine) -> None:
+    orch.staff()
+    orch.line().store.write(lambda conn: fleet.note_beat(conn, "beat", DATABASE_TIME))
+    found = _findings(orch, 0)
+    assert {about for about, _ in found} >= {"database", "broker", "dispatcher", "git", "clock"}
+
+
+def test_a_line_without_beat_and_with_a_bad_agent_says_so(
+    orch: CommandLine, folder: Path, bell: MemoryQueue
+) -> None:
+    (folder / "orch.toml").write_text('[agents.developer]\ncommand = ["no-such-program"]\n')
+    found = _findings(orch, 1)
+    assert found["dispatcher", "wrong"]
+    assert "no-such-program" in found["agent developer", "wrong"]
+
+
+def test_a_database_of_nothing_is_told_and_the_rest_still_looked_at(bare_orch: CommandLine) -> None:
+    found = _findings(bare_orch, 1)
+    assert ("database", "wrong") in found
+    assert ("git", "well") in found
+
+
+def test_a_missing_index_is_named(orch: CommandLine) -> None:
+    store = orch.line().store
+    name = store.read(
+        lambda conn: conn.scalars(
+            text("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+        ).first()
+    )
+    store.write(lambda conn: conn.execute(text(f'DROP INDEX "{name}"')))
+    assert str(name) in _findings(orch, 1)["database", "wrong"]
+
+
+def test_a_feed_that_was_stopped_is_wrong(orch: CommandLine) -> None:
+    line = orch.line()
+
+    def stop(conn: object) -> None:
+        feeds.know(conn, ["tracker:main"], DATABASE_TIME)  # type: ignore[arg-type]
+        row = feeds.take(conn, "tracker:main", DATABASE_TIME, 60, urgent=True)  # type: ignore[arg-type]
+        assert row is not None
+        feeds.stop(conn, row, DATABASE_TIME, "the key is bad")  # type: ignore[arg-type]
+
+    line.store.write(stop)
+    assert "the key is bad" in _findings(orch, 1)["feed tracker:main", "wrong"]
+
+
+def test_webhooks_that_never_came_are_worth_a_look_and_no_secret_is_shown(
+    orch: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_GITEA_WEBHOOK_SECRET", "sesame-sesame")
+    assert ("webhooks of gitea", "look") in _findings(orch, 1)
+    orch.line().store.write(lambda conn: inbox.hear(conn, "gitea", DATABASE_TIME))
+    done = orch("doctor", "--table")
+    assert "sesame" not in done.output
+    assert "webhooks of gitea" in done.stdout
+
+
+@pytest.mark.parametrize(("ahead", "verdict"), [(0, "well"), (-5, "look"), (60, "wrong")])
+def test_how_far_clocks_may_differ(ahead: float, verdict: str) -> None:
+    assert doctor.aside("clock", "the database's", ahead).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict"), [(6 * 2**30, "well"), (2 * 2**30, "look"), (1, "wrong")]
+)
+def test_how_little_disk_may_be_left(free: int, verdict: str) -> None:
+    assert doctor.disk("disk", "work", free).verdict == verdict
+
+
+def test_a_day_without_a_webhook_is_worth_a_look() -> None:
+    assert doctor.webhooks("plane", NOW - timedelta(hours=25), NOW).verdict == "look"
+    assert doctor.webhooks("plane", NOW - timedelta(hours=1), NOW).verdict == "well"
+
+
+@pytest.mark.parametrize(("key", "verdict"), [(KEY, "well"), ("a-wrong-key", "wrong")])
+def test_plane_is_asked_whether_it_lets_orch_work(
+    orch: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, verdict: str
+) -> None:
+    with ExitStack() as stack:
+        world = PlaneWorld(stack)
+        world.tracker.prepare(make=True)
+        project = f'project = "{world.plane.project}"'
+        (folder / "orch.toml").write_text(
+            f'[trackers.main]\nkind = "plane"\nrepo = "acme/shop"\n{project}\n'
+            f'[repos."acme/shop"]\nurl = "{folder / "nowhere.git"}"\n'
+        )
+        monkeypatch.setenv("ORCH_PLANE_URL", world.stub.url)
+        monkeypatch.setenv("ORCH_PLANE_WORKSPACE", WORKSPACE)
+        monkeypatch.setenv("ORCH_PLANE_TOKEN", key)
+        found = _findings(orch, 1)
+    assert ("tracker main", verdict) in found
+    assert ("repo acme/shop", "wrong") in found
+    assert "a-wrong-key" not in " ".join(found.values())

@@ -1,0 +1,135 @@
+"""The server itself: clients that send or read nothing keep no thread from the others."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask, Response, request
+from gunicorn.config import Config
+
+from web.serve import THREADS, Worker
+from web.streams import Streams
+
+FORM = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\na"
+HEAD = "HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+class _Impatient(Worker):
+    request_seconds = 0.1
+
+    def init_signals(self) -> None:
+        """Signals reach only the main thread, in which the test is."""
+
+
+class _Loaded:
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def wsgi(self) -> Flask:
+        return self._app
+
+
+@contextmanager
+def served(make: Callable[[list[Worker]], Flask]) -> Iterator[int]:
+    """A worker of the web server in a thread; its port."""
+    workers: list[Worker] = []
+    cfg = Config()
+    cfg.set("threads", THREADS)
+    cfg.set("graceful_timeout", 5)
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as listener:
+        port: int = listener.getsockname()[1]
+        log: Any = logging.getLogger("test.gunicorn")
+        log.close_on_exec = lambda: None
+        log.access = lambda *_: None
+        worker = _Impatient(0, os.getppid(), [listener], _Loaded(make(workers)), 30, cfg, log)
+        workers.append(worker)
+        thread = threading.Thread(target=worker.init_process, daemon=True)
+        thread.start()
+        try:
+            yield port
+        finally:
+            worker.handle_exit(15, None)
+            thread.join(10)
+            worker.tmp.close()
+
+
+def asked(port: int, address: str = "/healthz", body: bytes | None = None) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as client:
+        client.request("GET" if body is None else "POST", address, body)
+        return client.getresponse().status
+
+
+def answering(_: list[Worker]) -> Flask:
+    app = Flask("answering")
+    app.extensions["orch"] = SimpleNamespace(streams=Streams())
+    app.add_url_rule("/healthz", view_func=lambda: "alive")
+    app.add_url_rule(
+        "/form", endpoint="form", view_func=lambda: dict(request.form), methods=["POST"]
+    )
+    app.config["MAX_CONTENT_LENGTH"] = 100_000
+    return app
+
+
+@pytest.mark.parametrize(
+    ("clients", "said"),
+    [
+        (THREADS, f"POST /form {HEAD}{FORM}"),
+        (THREADS, f"GET /healthz {HEAD}X-a: "),
+        (60, ""),
+        (THREADS, f"GET /healthz {HEAD}Connection: close\r\n\r\n"),
+    ],
+    ids=["half a body", "half a head", "silent", "never closing"],
+)
+def test_b10_clients_that_say_half_or_nothing_keep_nobody_else_out(clients: int, said: str) -> None:
+    with served(answering) as port, ExitStack() as open_:
+        for _ in range(clients):
+            sock = open_.enter_context(socket.create_connection(("127.0.0.1", port)))
+            sock.sendall(said.encode())
+        assert asked(port) == 200
+
+
+def test_an_answer_may_take_longer_than_a_request() -> None:
+    def slow(workers: list[Worker]) -> Flask:
+        app = answering(workers)
+
+        @app.post("/slow")
+        def answer() -> bytes:
+            data = request.get_data()
+            threading.Event().wait(2 * _Impatient.request_seconds)
+            workers[0].murder_keepalived()
+            return data
+
+        return app
+
+    with served(slow) as port:
+        assert [asked(port, "/slow", body) for body in (b"x" * 50_000, b"")] == [200, 200]
+
+
+def test_half_a_form_is_not_taken_for_a_whole_one() -> None:
+    seen: list[int] = []
+
+    def noting(workers: list[Worker]) -> Flask:
+        app = answering(workers)
+
+        @app.after_request
+        def note(response: Response) -> Response:
+            seen.append(response.status_code)
+            return response
+
+        return app
+
+    with served(noting) as port, socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(f"POST /form {HEAD}{FORM}".encode())
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(4096):
+            pass
+    assert seen == [400]
