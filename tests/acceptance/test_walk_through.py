@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/walk-through.md").read_text(encoding="utf-8")
 COPY, UP = "cp -r examples my-line && cd my-line && ./setup", "orch up"
 STEERS = ("add", "pause", "resume", "freeze", "unfreeze", "depend", "db")
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 
 def steps() -> list[tuple[str, list[str]]]:
@@ -39,8 +39,8 @@ def missing(lines: list[str], said: str) -> str:
     """The first of these lines that does not come in its turn; empty when all do."""
     plain, at = " ".join(said.split()), 0
     for line in lines:
-        words = (re.escape(part) for part in " ".join(line.split()).split("…"))
-        found = re.compile(".*?".join(part.strip() for part in words)).search(plain, at)
+        words = (re.escape(part.strip()) for part in " ".join(line.split()).split("…"))
+        found = re.compile(".*?".join(words)).search(plain, at)
         if found is None:
             return line
         at = found.end()
@@ -54,7 +54,7 @@ class Walker:
         self.folder = folder
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environ = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"}
-        self.environ |= {"ORCH_WEB_PORT": "0", "COLUMNS": "100"}
+        self.environ |= {"ORCH_WEB_PORT": "0", "COLUMNS": "130"}
 
     def says(self, command: str) -> str:
         """What a command answers, as a terminal would show it."""
@@ -111,6 +111,10 @@ def _walk(walker: Walker, command: str, lines: list[str], *, again: bool) -> Non
                 told.append(walker.says(command))
             return not missing(lines, told[-1])
 
-        wait_until(so, PATIENCE, f"{command} never said so")
-        return
+        try:
+            wait_until(so, PATIENCE)
+        except AssertionError:
+            said = told[-1]
+        else:
+            return
     assert not missing(lines, said), f"{command} does not say “{missing(lines, said)}”:\n{said}"

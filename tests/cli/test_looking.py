@@ -26,7 +26,7 @@ def test_a_queue_says_first_how_it_stands_and_who_is_missing(incident: CommandLi
     incident.fact("pause", "ORCH-116")
     incident.fact("freeze", "lib", "--reason", "deploy day")
     first = incident.told("queue").splitlines()[0]
-    assert first.startswith("0 jobs run, 2 wait, 1 task is parked, 1 repo is frozen.")
+    assert first.startswith("0 jobs run, 1 waits, 1 task is parked, 1 repo is frozen.")
     assert "No worker serves analyst." in first
 
 

@@ -61,7 +61,7 @@ def shown(rig: Rig, only: Only) -> list[str]:
     assert not more
     seen = snapshot.snapshot(rig.line, Wanted(tuple(names), 100, only))
     lanes = seen["serial_gate"]["per_repo"].values()
-    assert all(lane["waiting_total"] == len(lane["waiting"]) for lane in lanes)
+    assert all(lane["listed_total"] == len(lane["waiting"]) for lane in lanes)
     return [entry["work_item_id"] for lane in lanes for entry in lane["waiting"]]
 
 

@@ -120,4 +120,4 @@ def test_every_forge_that_is_built_is_counted(tmp_path: Path) -> None:
     gone = Remote("app", str(tmp_path / "gone.git"))
     with pytest.raises(GitError) as failed:
         forge.look(gone)
-    assert HERE.take()["calls", f"forge|tip|{failed.value.code}"] == 1
+    assert HERE.take()["calls", f"forge|look|{failed.value.code}"] == 1
