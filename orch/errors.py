@@ -180,6 +180,17 @@ class GitMoved(GitError):
     code = "git_moved"
     fix = "Nothing to do: the work is rebased and tested again."
 
+    @classmethod
+    def between(cls, branch: str, expected: str, actual: str) -> GitMoved:
+        """Two commits as one branch was expected and found at; `actual` is empty if it is gone."""
+        there = actual or "no commit"
+        return cls(
+            f"{branch} is at {there}, not at {expected}: somebody pushed meanwhile.",
+            branch=branch,
+            expected=expected,
+            actual=actual,
+        )
+
 
 class GitConflict(GitError):
     """The task's commits cannot be carried over to the default branch as it is now."""

@@ -79,7 +79,7 @@ class MemoryForge:
         if there not in (expected, head_sha):
             if not there:
                 raise GitMissing(f"Somebody deleted {cut.branch}.", branch=cut.branch)
-            raise _moved(cut.branch, expected, there)
+            raise GitMoved.between(cut.branch, expected, there)
         self.offered[cut.branch] = head_sha
         if showing is not None:
             self.showings[cut.branch] = showing
@@ -93,7 +93,7 @@ class MemoryForge:
         merge = self.commit(expected_base, tested_sha)
         there = self._push(self.default, expected_base, merge)
         if there != expected_base:
-            raise _moved(self.default, expected_base, there)
+            raise GitMoved.between(self.default, expected_base, there)
         return self._found(tested_sha, expected_base, anew=True)
 
     def landed(self, cut: Cut, tested_sha: str, expected_base: str) -> Landed | None:
@@ -108,12 +108,12 @@ class MemoryForge:
         if self.descends(tip, tested_sha):
             return self._found(tested_sha, expected_base, anew=False)
         if tip != expected_base:
-            raise _moved(self.default, expected_base, tip)
+            raise GitMoved.between(self.default, expected_base, tip)
         topic = self.branches.get(cut.branch)
         if topic is None:
             raise GitMissing(f"The branch {cut.branch} is not at the remote.", branch=cut.branch)
         if topic != tested_sha:
-            raise _moved(cut.branch, tested_sha, topic)
+            raise GitMoved.between(cut.branch, tested_sha, topic)
         return None
 
     def merge(self, branch: str, sha: str) -> str:
@@ -122,7 +122,7 @@ class MemoryForge:
         merge = self.commit(base, sha)
         there = self._push(self.default, base, merge)
         if there != base:
-            raise _moved(self.default, base, there)
+            raise GitMoved.between(self.default, base, there)
         return merge
 
     def contains(self, remote: Remote, sha: str) -> bool:
@@ -318,8 +318,3 @@ class MemoryWorkspaces:
 
     def _paths(self, sha: str) -> tuple[str, ...]:
         return self.forge.paths[sha]
-
-
-def _moved(branch: str, expected: str, actual: str) -> GitMoved:
-    message = f"{branch} is at {actual}, not at {expected}."
-    return GitMoved(message, branch=branch, expected=expected, actual=actual)

@@ -8,27 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from orch.errors import TrackerGone, TrackerRefused, TrackerUnavailable
-from orch.ports.tracker import Item, Phase, Priority, Readiness, Remark, StateGroup, Telling
+from orch.ports.tracker import (
+    GROUPS,
+    PHASES,
+    Item,
+    Priority,
+    Readiness,
+    Remark,
+    StateGroup,
+    Telling,
+)
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 MYSELF: Final = "orch"
-STATES: Final[dict[str, StateGroup]] = {
-    "Backlog": "backlog",
-    "Todo": "unstarted",
-    "In Progress": "started",
-    "Blocked": "started",
-    "Needs Input": "started",
-    "Done": "completed",
-    "Cancelled": "cancelled",
-}
-PHASES: Final[dict[Phase, str]] = {
-    "working": "In Progress",
-    "parked": "Blocked",
-    "frozen": "Blocked",
-    "asking": "Needs Input",
-    "landed": "Done",
-    "cancelled": "Cancelled",
-}
 
 
 @dataclass
@@ -63,7 +55,7 @@ class MemoryTracker:
         """Each that arrived, repetitions included."""
         self.comments: dict[str, list[str]] = {}
         """What people see of it below each item."""
-        self.states = dict(STATES)
+        self.states: dict[str, StateGroup] = dict(GROUPS)
         self._items: dict[str, Item] = {}
         self._gone: dict[str, Item] = {}
         self._remarks: dict[str, list[Remark]] = {}

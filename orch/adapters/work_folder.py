@@ -21,7 +21,17 @@ from urllib.parse import quote
 from orch import clock, names
 from orch.errors import TrackerGone, TrackerUnavailable
 from orch.outside_settings import OutsideSettings, TrackerSettings
-from orch.ports.tracker import Item, Phase, Priority, Readiness, Remark, StateGroup, Telling
+from orch.ports.tracker import (
+    GROUPS,
+    PHASES,
+    Item,
+    Phase,
+    Priority,
+    Readiness,
+    Remark,
+    StateGroup,
+    Telling,
+)
 from orch.qg import plain_yaml
 
 MYSELF: Final = "orch"
@@ -29,23 +39,6 @@ LARGEST: Final = 1_000_000
 """Bytes of a file that are read."""
 TRIES: Final = 3
 """How often a file is written anew because somebody saved it meanwhile."""
-GROUPS: Final[Mapping[str, StateGroup]] = {
-    "Backlog": "backlog",
-    "Todo": "unstarted",
-    "In Progress": "started",
-    "Blocked": "started",
-    "Needs Input": "started",
-    "Done": "completed",
-    "Cancelled": "cancelled",
-}
-PHASES: Final[Mapping[Phase, str]] = {
-    "working": "In Progress",
-    "parked": "Blocked",
-    "frozen": "Blocked",
-    "asking": "Needs Input",
-    "landed": "Done",
-    "cancelled": "Cancelled",
-}
 _FINAL: Final = ("completed", "cancelled")
 _FILE: Final = re.compile(r"---\n(.*?)\n---(?:\n(.*))?\Z", re.DOTALL)
 _SAID: Final = re.compile(r"^## (?P<who>[^\n,]{1,80}), (?P<at>\d{4}-\d\d-\d\d[^\n]{0,30})$", re.M)

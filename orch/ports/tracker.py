@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 StateGroup = Literal["backlog", "unstarted", "started", "completed", "cancelled"]
 """What a state means, whatever a project calls it."""
@@ -54,6 +54,25 @@ class Remark:
 
 Phase = Literal["taken", "working", "parked", "asking", "frozen", "landed", "cancelled"]
 """What orch has to say of an item, in orch's words; the adapter knows which state that is."""
+GROUPS: Final[Mapping[str, StateGroup]] = {
+    "Backlog": "backlog",
+    "Todo": "unstarted",
+    "In Progress": "started",
+    "Blocked": "started",
+    "Needs Input": "started",
+    "Done": "completed",
+    "Cancelled": "cancelled",
+}
+"""The states of a tracker that has none of its own, each with what it means."""
+PHASES: Final[Mapping[Phase, str]] = {
+    "working": "In Progress",
+    "parked": "Blocked",
+    "frozen": "Blocked",
+    "asking": "Needs Input",
+    "landed": "Done",
+    "cancelled": "Cancelled",
+}
+"""Which of them says how far the task is."""
 
 
 @dataclass(frozen=True)

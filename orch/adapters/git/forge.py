@@ -73,7 +73,9 @@ class PlainForge:
             self._push_merge(depot, heads.default, made.line, expected_base)
             heads, tip = self._depots.fetch(depot)
             if not depot.descends(tip, tested_sha):
-                raise _moved(heads.default, made.line, tip)  # somebody wrote over it at once
+                raise GitMoved.between(
+                    heads.default, made.line, tip
+                )  # somebody wrote over it at once
             return _found(depot, tested_sha, expected_base, tip, anew=True)
 
     def landed(self, cut: Cut, tested_sha: str, expected_base: str) -> Landed | None:
@@ -127,7 +129,7 @@ class PlainForge:
             if depot.descends(tip, merge):
                 return
             if tip != base:
-                raise _moved(heads.default, base, tip) from error
+                raise GitMoved.between(heads.default, base, tip) from error
             raise
 
 
@@ -155,11 +157,11 @@ def _insist_landable(depot: Depot, tested: str, base: str) -> None:
 def _insist_nothing_moved(heads: Heads, tip: str, topic: str, wanted: tuple[str, str]) -> None:
     tested, base = wanted
     if tip != base:
-        raise _moved(heads.default, base, tip)
+        raise GitMoved.between(heads.default, base, tip)
     if not heads.topic:
         raise GitMissing(f"The branch {topic} is not at the remote.", branch=topic)
     if heads.topic != tested:
-        raise _moved(topic, tested, heads.topic)
+        raise GitMoved.between(topic, tested, heads.topic)
 
 
 def _found(depot: Depot, tested: str, base: str, tip: str, *, anew: bool) -> Landed:
@@ -179,19 +181,10 @@ def _message(cut: Cut, default: str, title: str) -> Ask:
     return Ask(stdin=(subject + (f"\n“{plain}”\n" if plain else "")).encode("utf-8", "replace"))
 
 
-def _moved(branch: str, expected: str, actual: str) -> GitMoved:
-    return GitMoved(
-        f"{branch} is at {actual or 'no commit'}, not at {expected}: somebody pushed meanwhile.",
-        branch=branch,
-        expected=expected,
-        actual=actual,
-    )
-
-
 def _not_taken(branch: str, expected: str, there: str, error: GitError) -> GitError:
     """Why the remote did not take an offer."""
     if there == expected:
         return error  # nobody was in the way: it was refused, or did not get through
     if not there:
         return GitMissing(f"Somebody deleted the branch {branch} at the remote.", branch=branch)
-    return _moved(branch, expected, there)
+    return GitMoved.between(branch, expected, there)

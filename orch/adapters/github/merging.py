@@ -125,12 +125,12 @@ class Merging:
             raise GitMissing(f"The pull request {pull.url} was closed.", branch=pull.branch)
         tip = self._at(pull.base)
         if tip != base_sha:
-            raise _moved(pull.base, base_sha, tip)
+            raise GitMoved.between(pull.base, base_sha, tip)
         if pull.head_sha != sha:
             # Right after a push GitHub may show the head of before.
             there = self._at(pull.branch)
             if there != sha:
-                raise _moved(pull.branch, sha, there)
+                raise GitMoved.between(pull.branch, sha, there)
 
     def _insist_ready(self, pull: PullRequest, sha: str, rules: Rules) -> None:
         """Raises GitHeld naming what is missing."""
@@ -160,12 +160,3 @@ def _number(pull: Pull) -> int:
     if pull.number is None:
         raise GitMissing(f"{pull.branch} has no pull request at GitHub.", branch=pull.branch)
     return pull.number
-
-
-def _moved(branch: str, expected: str, actual: str) -> GitMoved:
-    return GitMoved(
-        f"{branch} is at {actual or 'no commit'}, not at {expected}: somebody pushed meanwhile.",
-        branch=branch,
-        expected=expected,
-        actual=actual,
-    )
