@@ -98,7 +98,8 @@ class Settings(DoorSettings, OutsideSettings):
         30, description="Wait before a second attempt; doubles with each, up to ten minutes."
     )
     held_landing_seconds: Seconds = Field(
-        3600, description="How long a forge may hold a landing up before its task is parked."
+        3600,
+        description="How long a forge may hold a task up, or not answer, before it is parked.",
     )
     serial_gate_enabled: bool = Field(True, description="Off: no active-task clause anywhere.")
     serial_gate_repos: tuple[str, ...] = Field(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from orch import landing, stages
-from orch.errors import StoreUnavailable
+from orch.errors import GitUnreachable, StoreUnavailable
 from orch.jobs import Failure
 from orch.landing import Tried
 from orch.line import Line
@@ -44,7 +44,13 @@ def land_and_deploy(place: Place, seen: Seen, decision: Decision, past: Past) ->
 
 
 def _land(place: Place, seen: Seen, decision: Decision, past: Past) -> Outcome:
-    tried = landing.land(place, seen.cut, seen.tree.head_sha, past)
+    head = seen.tree.head_sha
+    try:
+        tried = landing.land(place, seen.cut, head, past)
+    except GitUnreachable as error:
+        # The agent's part is done. Whether the merge happened is read back by the next try.
+        kept = {"head_sha": head, "base_sha": seen.cut.base_sha}
+        return outcome(place, seen, waits_for_forge(place, error.message, kept))
     return _after_landing(place, _tried(seen, tried), tried, decision)
 
 
@@ -144,22 +150,29 @@ def _after_landing(place: Place, seen: Seen, tried: Tried, decision: Decision) -
 
 
 def _held_by_forge(place: Place, tried: Tried) -> Decision:
-    """Give the job back uncounted, to be tried again soon; after too long, park its task."""
-    job, line = place.turn.job, place.line
+    """Wait for the forge with what was tested, so that nothing is tested twice."""
     tested = [asdict(run) | {"tail": ""} for run in tried.runs if run.name == "test"]
     kept = {"head_sha": tried.head_sha, "base_sha": tried.cut.base_sha, "test": tested[-1]}
+    return waits_for_forge(place, tried.held_up, kept)
+
+
+def waits_for_forge(place: Place, why: str, kept: Mapping[str, Any]) -> Decision:
+    """Give the job back uncounted, to be tried again soon; after too long, park its task.
+
+    `kept` is what the next try need not do again.
+    """
+    job, line = place.turn.job, place.line
 
     def note(conn: Connection) -> bool:
         lock_repos(conn, [job["repo"]])
         if claims.holds(conn, place.turn.claim):
-            holds.note(conn, line.now(), job, tried.held_up, kept)
+            holds.note(conn, line.now(), job, why, kept)
         return holds.is_over(conn, line.now(), job, line.limits.held_landing)
 
     if not line.store.write(note):
-        reason, delay = tried.held_up, line.limits.retry_delay
-        return Decision("release", "release", reason=reason, delay=delay)
+        return Decision("release", "release", reason=why, delay=line.limits.retry_delay)
     minutes = line.limits.held_landing / 60
-    reason = f"the forge has not let it land for {minutes:g} minutes: {tried.held_up}"
+    reason = f"the forge has made it wait for {minutes:g} minutes: {why}"
     return Decision("fail", "park", "check_failed", reason=reason)
 
 

@@ -24,7 +24,7 @@ class Limits:
     retry_delay: float = 30
     publish_retry: float = 5
     held_landing: float = 3600
-    """How long a forge may hold a landing up before its task is parked."""
+    """How long a forge may hold a task up, or not answer, before it is parked."""
     max_attempts: int = 3
     max_reworks: int = 5
     task_budget_usd: float = 0

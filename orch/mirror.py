@@ -100,7 +100,7 @@ def _held_by_forge(blocker: dict[str, Any], held: str) -> dict[str, Any]:
     """A wait for its time, with what the time is waited for."""
     if blocker["clause"] != "backoff":
         return blocker
-    return {**blocker, "detail": f"the forge holds its landing up: {held}"}
+    return {**blocker, "detail": f"the forge makes it wait: {held}"}
 
 
 def _suspension(entry: dict[str, Any] | None, serving: dict[str, Any]) -> dict[str, Any] | None:

@@ -13,8 +13,24 @@ from typing import Final
 import structlog
 
 from orch import ports, showing, stages
-from orch.deploying import already_landed, context_of, held_before, held_up, land_and_deploy
-from orch.errors import BadInput, GitError, GitFenced, GitMissing, GitMoved, GitRefused
+from orch.deploying import (
+    NOTHING,
+    already_landed,
+    context_of,
+    held_before,
+    held_up,
+    land_and_deploy,
+    waits_for_forge,
+)
+from orch.errors import (
+    BadInput,
+    GitError,
+    GitFenced,
+    GitMissing,
+    GitMoved,
+    GitRefused,
+    GitUnreachable,
+)
 from orch.landing import what_to_do
 from orch.outcomes import Decision, decide, failed, sent_back
 from orch.place import Place, Seen, again, command, decided, evidence_of, listed, outcome, stopped
@@ -57,9 +73,13 @@ def run(place: Place) -> Outcome:
 def _run(place: Place) -> Outcome:
     task = place.turn.task
     past = place.line.store.read(partial(recall.past_of, task_id=task["id"]))
-    with place.kept():
-        cut = _cut(place, past)
-        before = place.shop.workspaces.inspect(cut)
+    try:
+        with place.kept():
+            cut = _cut(place, past)
+            before = place.shop.workspaces.inspect(cut)
+    except GitUnreachable as error:
+        # Nobody has been asked for anything yet: that costs the task none of its attempts.
+        return Outcome(NOTHING, waits_for_forge(place, error.message, past.held))
     if place.stage in stages.LANDING:
         no_turn = (
             held_up(place, cut, before)

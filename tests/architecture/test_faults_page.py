@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.architecture import tree
 
-ROWS: Final = {"F02", "F03", "F06", "F27", "F29", "F30", *(f"F{n}" for n in range(47, 68))}
+ROWS: Final = {"F02", "F03", "F06", "F27", "F29", "F30", *(f"F{n}" for n in range(46, 68))}
 SCENES: Final = (
     "main moves between the re-test and the push",
     "a zombie worker tries to push",

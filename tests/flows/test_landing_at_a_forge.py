@@ -377,4 +377,4 @@ def test_why_says_what_the_forge_waits_for(pipeline: Pipeline, pulls: MemoryPull
     pulls.held = "status ci/test is missing"
     pipeline.turn(A)
     (blocker,) = pipeline.rig.why(A)["blockers"]
-    assert blocker["detail"] == "the forge holds its landing up: status ci/test is missing"
+    assert blocker["detail"] == "the forge makes it wait: status ci/test is missing"

@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orch.adapters.agent_command import CommandRunner
 from orch.adapters.git.command import Access, GitCommand
+from orch.adapters.git.forge import PlainForge
 from orch.adapters.git.workspaces import GitWorkspaces
 from orch.adapters.repo_command import SupervisedCommands
 from orch.ports import AgentResult, AgentWork, RepoCommand
@@ -203,22 +205,68 @@ def test_a_deleted_topic_branch_put_back_by_a_person_lets_the_task_go_on(
 # --- the remote and the disk
 
 
-def test_a_remote_that_is_away_costs_attempts_with_a_pause_and_then_parks(
+def test_f46_a_remote_that_is_away_keeps_its_tasks_waiting_with_the_reason(
     pipeline: Pipeline,
 ) -> None:
-    pipeline.rig.task(A, stage="deploy", track="docs")
-    away = pipeline.bare.with_name("away.git")
-    pipeline.bare.rename(away)
-    came_to = []
-    for _ in range(3):
-        came_to.append(pipeline.turn(A))
+    pipeline.rig.task(A, stage="development", track="docs")
+    away = pipeline.bare.rename(pipeline.bare.with_name("away.git"))
+    for _ in range(5):
+        assert pipeline.turn(A) == "release"
         assert pipeline.rig.claimable() == set()
-        pipeline.rig.clock.advance(600)
-    assert came_to == ["retry", "retry", "park"]
-    assert "remote cannot be used" in pipeline.rig.row(A)["paused_reason"]
+        (blocker,) = pipeline.rig.why(A)["blockers"]
+        assert "makes it wait: The remote cannot be used (`git" in blocker["detail"]
+        pipeline.rig.clock.advance(60)
+    assert pipeline.team.seen == []
+    away.rename(pipeline.bare)
+    assert pipeline.turn(A) == "advance"
+    assert [work.attempt for work in pipeline.team.seen] == [1]
+
+
+def test_a_remote_that_stays_away_parks_its_tasks_in_the_end(pipeline: Pipeline) -> None:
+    pipeline.rig.task(A, stage="development", track="docs")
+    away = pipeline.bare.rename(pipeline.bare.with_name("away.git"))
+    assert pipeline.turn(A) == "release"
+    pipeline.rig.clock.advance(pipeline.rig.limits.held_landing + 1)
+    assert pipeline.turn(A) == "park"
+    assert "for 60 minutes: The remote cannot be used" in pipeline.rig.row(A)["paused_reason"]
     away.rename(pipeline.bare)
     pipeline.rig.order("resume", A)
     assert pipeline.turn(A) == "advance"
+
+
+def test_a_remote_that_goes_away_while_an_agent_works_costs_an_attempt(pipeline: Pipeline) -> None:
+    pipeline.rig.task(A, stage="development", track="docs")
+
+    def lose(work: AgentWork) -> AgentResult:
+        pipeline.bare.rename(pipeline.bare.with_name("away.git"))
+        return pipeline.team.deliver(work)
+
+    pipeline.team.acts["development"] = [lose]
+    assert pipeline.turn(A) == "retry"
+    pipeline.bare.with_name("away.git").rename(pipeline.bare)
+    pipeline.rig.clock.advance(60)
+    assert pipeline.turn(A) == "advance"
+    assert [work.attempt for work in pipeline.team.seen] == [1, 2]
+
+
+def test_a_remote_that_goes_away_before_the_landing_asks_no_agent_again(pipeline: Pipeline) -> None:
+    pipeline.rig.task(A, stage="deploy", track="docs")
+    away = pipeline.bare.with_name("away.git")
+
+    class Leaving(PlainForge):
+        def offer(self, *asked: Any) -> None:
+            super().offer(*asked)
+            pipeline.bare.rename(away)
+
+    pipeline.use(forge=Leaving(GitCommand(Access(path=PATH)), pipeline.data))
+    assert pipeline.turn(A) == "release"
+    assert "remote cannot be used" in pipeline.rig.events("task.held")[-1]["reason"]
+    away.rename(pipeline.bare)
+    pipeline.use(forge=pipeline.forge)
+    pipeline.rig.clock.advance(60)
+    assert pipeline.turn(A) == "advance"
+    assert len(pipeline.team.seen) == 1
+    assert pipeline.main()[0].startswith(A)
 
 
 def test_a_remote_that_refuses_the_merge_parks_with_its_own_words(pipeline: Pipeline) -> None:
