@@ -139,11 +139,9 @@ class Web:
 
 
 @pytest.fixture
-def sqlite_rig(sqlite_database: str) -> Iterator[Rig]:
+def sqlite_rig(kept_sqlite: Store) -> Rig:
     """A line without rows on SQLite: most of the web does not care which database it is."""
-    store = Store(sqlite_database, synchronous="OFF")
-    yield Rig(store)
-    store.dispose()
+    return Rig(kept_sqlite)
 
 
 @pytest.fixture
@@ -153,6 +151,15 @@ def web(sqlite_rig: Rig, tmp_path: Path) -> Web:
 
 
 @pytest.fixture
-def web_on_both(store: Store, tmp_path: Path) -> Web:
+def web_on_both(kept_store: Store, tmp_path: Path) -> Web:
     """The app, once on each kind of database."""
-    return Web(Rig(store), tmp_path)
+    return Web(Rig(kept_store), tmp_path)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def breakable_web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Web]:
+    """The app on a database whose schema the test may break, once on each kind."""
+    name = "sqlite_database" if request.param == "sqlite" else "pg_database"
+    opened = Store(request.getfixturevalue(name), synchronous="OFF")
+    yield Web(Rig(opened), tmp_path)
+    opened.dispose()

@@ -71,20 +71,21 @@ def test_claims_that_nobody_starts_although_workers_live_are_named(
     )
 
 
-def test_an_unreadable_clause_is_named(web: Web) -> None:
-    healthy(web)
-    web.rig.store.write(lambda conn: conn.execute(text("ALTER TABLE repo_freeze RENAME TO away")))
-    assert health(web)["degraded"] == ["freeze"]
+def test_an_unreadable_clause_is_named(breakable_web: Web) -> None:
+    healthy(breakable_web)
+    rename = text("ALTER TABLE repo_freeze RENAME TO away")
+    breakable_web.rig.store.write(lambda conn: conn.execute(rename))
+    assert health(breakable_web)["degraded"] == ["freeze"]
 
 
 def test_ready_means_that_the_schema_is_this_version_s(web_on_both: Web) -> None:
     assert web_on_both.client.get("/readyz").get_json() == {"status": "ready"}
 
 
-def test_another_schema_is_not_ready(web: Web) -> None:
+def test_another_schema_is_not_ready(breakable_web: Web) -> None:
     newer = text("UPDATE alembic_version SET version_num = '9999'")
-    web.rig.store.write(lambda conn: conn.execute(newer))
-    answer = web.client.get("/readyz")
+    breakable_web.rig.store.write(lambda conn: conn.execute(newer))
+    answer = breakable_web.client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     problem = answer.get_json(force=True)
     assert problem["code"] == "schema_mismatch"
