@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import orch
 from orch import errors
-from web.answers import ANSWERS, OF_TASK, SCHEMAS
+from web.answers import ANSWERS, OF_TASK
 from web.problems import OF_HTTP, OF_THE_WEB, status_of
 from web.routes import Route
+from web.schemas import SCHEMAS
 
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 _ADDRESSED: Final = {

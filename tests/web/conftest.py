@@ -23,6 +23,7 @@ from orch.passwords import Passwords
 from orch.people import NewPerson
 from orch.store.session import Store
 from tests.factories import Rig
+from tests.web.described import Comparing
 from web import create_app
 from web.streams import Streams
 
@@ -104,6 +105,7 @@ class Web:
             parts["changes"] = self.changes
             app = create_app(self.line, self.settings, clock=self.rig.clock, **parts)
             app.jinja_env.bytecode_cache = COMPILED
+            app.test_client_class = Comparing
             self._made = (key, app)
         return self._made[1]
 
