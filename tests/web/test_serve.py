@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import os
 import socket
@@ -16,7 +17,8 @@ import pytest
 from flask import Flask, Response, request
 from gunicorn.config import Config
 
-from web.serve import THREADS, Worker
+from web.problems import TYPE
+from web.serve import REQUEST_LINE, THREADS, Worker
 from web.streams import Streams
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\na"
@@ -45,7 +47,10 @@ def served(make: Callable[[list[Worker]], Flask]) -> Iterator[int]:
     cfg = Config()
     cfg.set("threads", THREADS)
     cfg.set("graceful_timeout", 5)
+    cfg.set("limit_request_line", REQUEST_LINE)
     with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as listener:
+        # As gunicorn's own listeners: else an answer in two parts waits for the first to be heard.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port: int = listener.getsockname()[1]
         log: Any = logging.getLogger("test.gunicorn")
         log.close_on_exec = lambda: None
@@ -60,6 +65,24 @@ def served(make: Callable[[list[Worker]], Flask]) -> Iterator[int]:
             worker.handle_exit(15, None)
             thread.join(10)
             worker.tmp.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ("GET /" + REQUEST_LINE * "a" + " " + HEAD + "\r\n", 414, "address_too_long"),
+        ("GET / " + HEAD + "X-Much: " + 9000 * "a" + "\r\n\r\n", 431, "headers_too_large"),
+        ("GET / " + HEAD + "Bad Header: 1\r\n\r\n", 400, "bad_request"),
+        ("POST / " + HEAD + "Transfer-Encoding: odd\r\n\r\n", 501, "refused"),
+    ],
+)
+def test_what_the_server_itself_refuses_is_a_problem(sent: str, status: int, code: str) -> None:
+    with served(answering) as port, closing(socket.create_connection(("127.0.0.1", port))) as sock:
+        sock.sendall(sent.encode())
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, answer.headers["Content-Type"]) == (status, TYPE)
+        assert json.loads(answer.read())["code"] == code
 
 
 def asked(port: int, address: str = "/healthz", body: bytes | None = None) -> int:
