@@ -47,6 +47,8 @@ CASES: list[Case] = [
     ("GET", "/tasks/..%2f..%2fetc", 404, "no_such_page"),
     ("GET", "/static/..%2f..%2f/etc/passwd", 404, "not_found"),
     ("GET", "/events?kind=x'%20OR%201=1", 400, "bad_input"),
+    ("GET", "/events?since=0", 400, "bad_input"),
+    ("GET", "/events?until=2026-03-01", 400, "bad_input"),
     ("GET", "/events?work_item=APP-9", 404, "unknown_task"),
     ("GET", "/jobs/999/log", 404, "unknown_job"),
     ("GET", "/jobs/1/log?tail=0", 400, "bad_input"),
@@ -170,6 +172,8 @@ NEW_TASKS: list[tuple[dict[str, Any], int, str]] = [
     ({"work_item": "APP-4", "repo": "app", "depends_on": "APP-1"}, 400, "bad_input"),
     ({"work_item": "APP-4", "repo": "app", "depends_on": ["APP-9"]}, 404, "unknown_task"),
     ({"work_item": "APP-4", "repo": "app", "command": "id"}, 400, "bad_input"),
+    ({"work_item": "APP-4", "repo": "app", "paused": 0}, 400, "bad_input"),
+    ({"work_item": "APP-4", "repo": "app", "paused": "true"}, 400, "bad_input"),
     ({"work_item": "APP-1", "repo": "app"}, 409, "already_exists"),
 ]
 
