@@ -54,6 +54,9 @@ _CONTROL: Final = re.compile(f"[{_CONTROLS}]")
 # What makes a text read in another order than it is written.
 _TURNING: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
 REASON_LIMIT: Final = 500
 TITLE_LIMIT: Final = 255
 NOTE_LIMIT: Final = 4000
@@ -305,9 +308,12 @@ def absolute(value: str) -> datetime | None:
     """A time as ISO 8601 with a zone writes it, in UTC; None for anything else."""
     try:
         parsed = datetime.fromisoformat(value) if _MOMENT.fullmatch(value) else None
-        return None if parsed is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError):  # the last hours of the year 9999 have no UTC
+    except ValueError:
         return None
+    try:
+        return None if parsed is None else parsed.astimezone(UTC)
+    except OverflowError:  # the first hours of the year 1 and the last of 9999 have no UTC
+        return EARLIEST if value.startswith("0001") else LATEST
 
 
 def ended(sentence: str) -> str:

@@ -18,7 +18,7 @@ MALFORMED_ITEMS = [
 MALFORMED_REPOS = ["", ".", "..", "a/b/c", ".git", "CON", "a" * 300, "%00", "x%20y", "-x"]
 BAD_TIMES = [
     "yesterday", "2026-02-30T00:00:00Z", "2026-12-24", "%2B2x",
-    "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00%2B14:00", "%2B", "1e9",
+    "%2B", "1e9",
 ]  # fmt: skip
 
 Case = tuple[str, str, int, str]
@@ -55,6 +55,7 @@ CASES: list[Case] = [
     ("POST", "/serial-gate/pause?work_item=APP-9", 404, "unknown_task"),
     ("POST", f"{PAUSE}&now=perhaps", 400, "bad_input"),
     ("POST", f"{PAUSE}&until=2001-01-01T00:00:00Z", 409, "does_not_fit"),
+    ("POST", f"{PAUSE}&until=0001-01-01T00:00:00%2B14:00", 409, "does_not_fit"),
     ("POST", f"{PAUSE}&reason=a%00b", 400, "bad_input"),
     ("POST", f"{PAUSE}&reason=%1b[31m", 400, "bad_input"),
     ("POST", f"{PAUSE}&reason=%ff", 400, "bad_input"),
