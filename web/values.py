@@ -89,6 +89,7 @@ Kind = Annotated[
     Field(
         pattern=r"^[a-z]+\.[a-z_]+$",
         max_length=64,
+        examples=["task.paused"],
         description="What happened, such as task.paused or job.claimed.",
     ),
 ]
@@ -316,7 +317,7 @@ class Events(Given):
 class JobLog(Given):
     """Which part of a job's log is asked for."""
 
-    job_id: Id
+    job_id: Annotated[Id, Field(examples=[1])]
     tail: Annotated[
         int | None, Field(ge=1, le=10_000, description="Only the last so many lines.")
     ] = None
@@ -334,4 +335,4 @@ class Notices(Given):
 class OfNotice(Given):
     """One notice."""
 
-    notice_id: Id
+    notice_id: Annotated[Id, Field(examples=[1])]
