@@ -87,11 +87,11 @@ class Web:
         self.known: dict[str, str] = {}
         self.pauses: list[float] = []
         self.changes = MemoryChanges()
-        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self._waited)
+        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self.waited)
         self.passwords = Passwords(CHEAP)
         self._made: tuple[tuple[Any, ...], Flask] | None = None
 
-    def _waited(self) -> Callable[[], float]:
+    def waited(self) -> Callable[[], float]:
         """Streams go by the pauses they have made."""
         began = sum(self.pauses)
         return lambda: sum(self.pauses) - began
