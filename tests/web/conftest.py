@@ -23,6 +23,7 @@ from orch.passwords import Passwords
 from orch.people import NewPerson
 from orch.store.session import Store
 from tests.factories import Rig
+from tests.web.described import Comparing
 from web import create_app
 from web.streams import Streams
 
@@ -86,11 +87,11 @@ class Web:
         self.known: dict[str, str] = {}
         self.pauses: list[float] = []
         self.changes = MemoryChanges()
-        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self._waited)
+        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self.waited)
         self.passwords = Passwords(CHEAP)
         self._made: tuple[tuple[Any, ...], Flask] | None = None
 
-    def _waited(self) -> Callable[[], float]:
+    def waited(self) -> Callable[[], float]:
         """Streams go by the pauses they have made."""
         began = sum(self.pauses)
         return lambda: sum(self.pauses) - began
@@ -104,6 +105,7 @@ class Web:
             parts["changes"] = self.changes
             app = create_app(self.line, self.settings, clock=self.rig.clock, **parts)
             app.jinja_env.bytecode_cache = COMPILED
+            app.test_client_class = Comparing
             self._made = (key, app)
         return self._made[1]
 

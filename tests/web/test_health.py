@@ -194,7 +194,7 @@ def test_many_who_ask_cost_as_much_as_one(web: Web, monkeypatch: pytest.MonkeyPa
 
     def report(*_: object) -> dict[str, Any]:
         asked.append(1)
-        return {}
+        return {"status": "degraded", "problems": [], "database": False, "broker": True}
 
     monkeypatch.setattr("orch.health.report", report)
     client = web.client
