@@ -79,7 +79,6 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
             {**row, "seconds": age(row["oldest"], moment)}
             for row in vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
         ],
-        # How many, and not which: this is told to everybody.
         "late_heads": len(watches.told_heads(conn)),
         "notices": [dict(row) for row in outbox.waiting(conn)],
         "webhooks": {
@@ -91,7 +90,7 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
 
 
 def _feed(row: Any, moment: datetime) -> dict[str, Any]:
-    """How old its word is. What went wrong is not told here: this is told to everybody."""
+    """How old its word is. What went wrong there stands on the pages and in `orch tracker list`."""
     return {
         "name": row["name"],
         "answered_at": row["answered_at"],

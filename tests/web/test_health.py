@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from orch.health import STUCK_SECONDS
-from orch.store import fleet, ledger
+from orch.store import feeds, fleet, ledger
 from tests.web.conftest import Web
 
 
@@ -52,6 +52,19 @@ def test_a_broker_that_is_away_is_named(web: Web) -> None:
     web.rig.queue.down = True
     found = health(web)
     assert (found["status"], found["broker"]) == ("degraded", False)
+
+
+def stop_feed(web: Web, name: str) -> None:
+    """Let a tracker or forge have refused orch for good."""
+
+    def stop(conn: Connection) -> None:
+        now = web.rig.clock()
+        feeds.know(conn, [name], now)
+        row = feeds.take(conn, name, now, 60, urgent=True)
+        assert row is not None
+        feeds.stop(conn, row, now, "the key is bad")
+
+    web.rig.store.write(stop)
 
 
 @pytest.mark.parametrize("agent_lives", [True, False])
@@ -175,12 +188,13 @@ def test_strangers_are_told_how_the_line_is_and_nothing_that_it_holds(
     until = now + timedelta(hours=1)
     web.rig.store.write(lambda conn: fleet.suspend(conn, "analyst", until, canary, now))
     web.rig.store.write(lambda conn: fleet.leave(conn, "w-developer", now))
+    stop_feed(web, f"tracker:{canary}")
     told = web.client.get("/healthz", headers=header)
     assert told.status_code == 200
     assert canary not in told.text
     assert "developer" not in told.text
     found = told.get_json()
-    assert (found["status"], found["problems"]) == ("degraded", ["worker"])
+    assert (found["status"], found["problems"]) == ("degraded", ["feed", "worker"])
     known = {"status", "problems", "database", "broker", "generated_at", "beat", "sweep"}
     assert set(found) == known
     assert found["beat"]["seconds"] == 0.0
