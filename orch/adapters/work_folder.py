@@ -126,7 +126,7 @@ class FolderTracker:
         page = self._pages().get(item_id)
         if page is None and not any(self._folder.glob("*.md")):
             raise TrackerUnavailable(
-                f"{names.shown(self._folder.name)} holds no file at all, as if it were not mounted.",
+                f"{names.shown(self._folder.name)} holds no file, as if it were not mounted.",
                 suggested_fix="Mount it; if it is to be empty, put a README.md there to say so.",
             )
         return page
