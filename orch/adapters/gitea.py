@@ -291,6 +291,8 @@ class _Api:
         """The repo's default branch, asked for once."""
         if not self._default:
             self._default = _text(self.ask("GET", self.repo), "default_branch")
+        if not self._default:
+            raise GitUnreachable("Gitea answered something that is no repository.")
         return self._default
 
     def statuses(self, sha: str) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def test_a_first_admin_sees_a_task_run_to_its_end_and_parks_the_next(
     page.get_by_label("Password").fill(WORDS)
     page.get_by_label("Once more").fill(WORDS)
     page.get_by_role("button", name="Choose this password").click()
+    # So that LIB-1 holds the repo for as long as somebody looks.
+    up.run("orch", "agent", "suspend", "developer", "--reason", "one thing at a time")
     for item in ("LIB-1", "LIB-2"):
         up.run("orch", "add", item, "--repo", "lib", "--track", "docs", "--title", "A small change")
     page.get_by_role("link", name="Line", exact=True).click()
@@ -93,6 +95,7 @@ def test_a_first_admin_sees_a_task_run_to_its_end_and_parks_the_next(
     dialog.get_by_role("button", name="Preview").click()
     dialog.get_by_role("button", name=re.compile("^Pause")).click()
     expect(page.get_by_role("main")).to_contain_text("not before the release")
+    up.run("orch", "agent", "resume", "developer")
     page.get_by_role("link", name="Line", exact=True).click()
     expect(page.locator("#p-LIB-2")).to_contain_text("not before the release by ann")
     expect(page.locator("[data-row='LIB-1']")).to_have_count(0, timeout=60_000)

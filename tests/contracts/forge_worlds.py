@@ -20,6 +20,8 @@ from tests.contracts.gitea_stub import TOKEN, Gitea
 from tests.git_bench import TURN, GitBench, commit, git
 
 TOPIC = "feature/ACME-1"
+IMPATIENT = 0.2
+"""Seconds of waiting for a service that never answers."""
 READY = Showing("Sell more", "What it is about.", ready=True)
 
 
@@ -42,6 +44,13 @@ class World(Protocol):
     def go_down(self) -> None: ...
     def come_up(self) -> None: ...
     def refuse(self) -> None: ...
+
+
+class FaultyWorld(World, Protocol):
+    """One that brings about every fault of its row in the table."""
+
+    def fail(self, fault: str) -> None: ...
+    def mend(self) -> None: ...
 
 
 class MemoryWorld:
@@ -90,6 +99,13 @@ class MemoryWorld:
 
     def refuse(self) -> None:
         self.memory.refuses = True
+
+    def fail(self, fault: str) -> None:
+        assert fault == "git-down"
+        self.go_down()
+
+    def mend(self) -> None:
+        self.come_up()
 
 
 class HostedMemoryWorld(MemoryWorld):
@@ -159,6 +175,15 @@ class PlainWorld:
     def come_up(self) -> None:
         self.bench.bare.with_name("away").rename(self.bench.bare)
 
+    def fail(self, fault: str) -> None:
+        assert fault == "git-down"
+        self.bench.bare.rename(self.bench.bare.with_name("away"))
+
+    def mend(self) -> None:
+        away = self.bench.bare.with_name("away")
+        if away.exists():
+            away.rename(self.bench.bare)
+
     def refuse(self) -> None:
         hook = self.bench.bare / "hooks" / "pre-receive"
         hook.parent.mkdir(exist_ok=True)
@@ -189,6 +214,19 @@ class GiteaWorld(PlainWorld):
 
     def before_push(self, act: Callable[[], object]) -> None:
         self.gitea.stub.meanwhile("POST", "/merge", act)
+
+    def fail(self, fault: str) -> None:
+        if fault == "git-down":
+            super().fail(fault)
+            return
+        if fault == "timeout":
+            self.service = Service(f"{self.gitea.url}/api/v1", read=IMPATIENT)
+            self.forge = self._forge(self.bench.forge)
+        self.gitea.stub.fail(fault)  # type: ignore[arg-type]
+
+    def mend(self) -> None:
+        super().mend()
+        self.gitea.stub.mend()
 
     def go_down(self) -> None:
         self.gitea.go_down()

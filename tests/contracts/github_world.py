@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from orch.adapters.git.credentials import by_token
 from orch.adapters.git.forge import PlainForge
-from orch.adapters.github.api import Gateway
+from orch.adapters.github.api import HEADERS, Gateway
 from orch.adapters.github.credentials import UserToken
 from orch.adapters.github.forge import GitHubPulls
 from orch.adapters.hosted import HostedForge
 from orch.ports import Remote
-from tests.contracts.forge_worlds import TOPIC, PlainWorld
+from orch.rest import Service
+from tests.contracts.forge_worlds import IMPATIENT, TOPIC, PlainWorld
 from tests.contracts.github_stub import NOW, TOKEN, GitHubStub
 from tests.contracts.smart_http import SmartHttp
 from tests.git_bench import GitBench
@@ -32,7 +34,8 @@ class GitHubWorld(PlainWorld):
         bench.use(replace(bench.access, protocols=("file", "http"), credential=credential))
         super().__init__(bench)
         self.waits: list[float] = []
-        gateway = Gateway(self.stub.url, UserToken(lambda: TOKEN), lambda: NOW)
+        self.now = NOW
+        self.gateway = gateway = Gateway(self.stub.url, UserToken(lambda: TOKEN), lambda: self.now)
         self.pulls = GitHubPulls(gateway, "acme/shop", wait=self.waits.append)
         self.forge = HostedForge(PlainForge(bench.command, bench.data), self.pulls)
 
@@ -41,6 +44,20 @@ class GitHubWorld(PlainWorld):
         self.github.require("ci", strict=True)
         self.github.mark(self.at(TOPIC), "ci", "success")
         self.stub.meanwhile("PUT", "/merge", act)
+
+    def fail(self, fault: str) -> None:
+        if fault == "git-down":
+            super().fail(fault)
+            return
+        if fault == "timeout":
+            self.gateway.rest = Service(self.stub.url, HEADERS, read=IMPATIENT)
+            self.gateway.graph = self.gateway.rest
+        self.stub.fail(fault)  # type: ignore[arg-type]
+
+    def mend(self) -> None:
+        super().mend()
+        self.stub.mend()
+        self.now += timedelta(seconds=7)
 
     def go_down(self) -> None:
         self.http.down = True

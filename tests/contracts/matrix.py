@@ -46,6 +46,7 @@ FAULT_WORDS: Final[Mapping[str, str]] = {
     "no-folder": "the folder is not there",
     "empty-folder": "the folder is empty, as one whose disk is not mounted",
     "half-written": "a file is not whole",
+    "git-down": "the repository cannot be reached",
 }
 
 
@@ -126,7 +127,31 @@ TRACKER: Final = Grid(
         **{("memory", verb, "lost"): None for verb in ("items", "item", "remarks", "prepare")},
     },
 )
-GRIDS: Final[Sequence[Grid]] = (TRACKER,)
+SERVICE_FAULTS: Final = ("timeout", "500", "429", "reset", "lost", "slow", "other-json")
+FORGE: Final = Grid(
+    port="Forge",
+    # `offer` twice: of work under way, and of what is about to land.
+    verbs=("look", "offer", "offer ready", "land", "contains", "withdraw"),
+    adapters={
+        "memory": ("git-down",),
+        "plain git": ("git-down",),
+        "gitea": (*SERVICE_FAULTS, "git-down"),
+        "github": (*SERVICE_FAULTS, "git-down"),
+    },
+    by_fault={**dict.fromkeys((*SERVICE_FAULTS, "git-down"), "later"), "slow": "done"},
+    by_cell={
+        # Work under way waits for nobody to show it: the next offer does.
+        **{("offer", fault): "done" for fault in SERVICE_FAULTS},
+        **{
+            (verb, fault): "once"
+            for verb in ("offer ready", "land", "withdraw")
+            for fault in ("lost", "other-json")
+        },
+        # What is on the default branch is for git to say, whatever service there is.
+        **{("contains", fault): None for fault in SERVICE_FAULTS},
+    },
+)
+GRIDS: Final[Sequence[Grid]] = (TRACKER, FORGE)
 
 
 def page(text: str) -> str:
