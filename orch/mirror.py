@@ -80,7 +80,18 @@ def _in_tracker(conn: Connection, task_id: int) -> dict[str, Any] | None:
 
 
 def unknown(conn: Connection, work_item_id: str) -> UnknownTask:
-    """The error for a work item nobody knows, with those that look like it."""
+    """The error for a work item nobody knows, with those that look like it; for one that a tracker
+    has and that was not taken up, why not."""
+    outside = tracked.waiting_outside(conn, work_item_id)
+    if outside is not None:
+        page = outside["facts"].get("url") or ""
+        return UnknownTask(
+            f"{work_item_id} is no task yet. The tracker {outside['tracker']} has it, and it is "
+            f"{outside['reason']}.",
+            suggested_fix=f"Put that right in the tracker{f' ({page})' if page else ''}, or add "
+            f"the task by hand: `orch add {work_item_id} --repo REPO`.",
+            tracker=outside["tracker"],
+        )
     like = views.similar_work_items(conn, work_item_id)
     return UnknownTask(f"No task is known as {work_item_id}.", did_you_mean=like)
 

@@ -41,6 +41,24 @@ def _cell(value: Any) -> str:
     return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else str(value)
 
 
+@tracker.command("items")
+@click.argument("name", metavar="NAME")
+@output.as_json
+@pass_session
+def items(session: Session, name: str) -> None:
+    """List what tracker NAME has that is not over: the stage of its task, or why it is none."""
+    rows = rounds.items(session.line, bootstrap.build_outside(session.settings), name)
+    if session.wants_json:
+        output.json_lines_of(rows)
+        return
+    from orch.cli import tables
+
+    output.say(f"{len(rows)} items." if len(rows) != 1 else "1 item.", "bold")
+    columns = ("work_item_id", "state", "task_stage", "reason")
+    cells = [[output.visible(_cell(row[column])) for column in columns] for row in rows]
+    output.console().print(tables.listed(("item", "there", "task", "why"), cells))
+
+
 @tracker.command("sync")
 @click.argument("name", metavar="NAME")
 @output.as_json

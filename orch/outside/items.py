@@ -59,9 +59,12 @@ def _taken(
         more = {"plane_id": item.item_id, "rank": RANKS[item.priority]}
         task = controls.take_in(conn, line, new, source.actor, **fields, **more)
     except AlreadyThere:
-        return None, f"{item.work_item_id} is a task already, and of no item of this tracker"
+        return (
+            None,
+            "not taken up: there is a task of that name already, of no item of this tracker",
+        )
     except BadInput as error:
-        return None, f"cannot be taken in: {error.message}"
+        return None, f"not taken up: {error.message.rstrip('.')}"
     known["rank"] = RANKS[item.priority]
     return task["id"], ""
 
@@ -76,7 +79,10 @@ def why_not(source: Source, item: Item, known: Mapping[str, Any]) -> str:
     by = known.get("moved_by")
     if not source.may(by):
         who = f"{by}, who is not on the allow list" if by else "nobody the tracker names"
-        return f"not approved: moved to {item.state} by {who}"
+        return (
+            f"not approved: moved to {item.state} by {who}; it starts when one of start_actors "
+            "moves it there"
+        )
     return ""
 
 

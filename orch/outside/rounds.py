@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orch import stages
 from orch.errors import NotFound, TrackerRefused
 from orch.line import Line
 from orch.outside import feeds, intake, telling
@@ -174,6 +175,27 @@ def require(outside: Outside, name: str) -> None:
             f"There is no tracker of that name; known: {known}.",
             suggested_fix="Add [trackers.NAME] to orch.toml; docs/trackers.md says how.",
         )
+
+
+def items(line: Line, outside: Outside, name: str) -> list[dict[str, Any]]:
+    """Every item of a tracker that is not over: its task, or why it is none. Raises NotFound."""
+    require(outside, name)
+    rows = line.store.read(lambda conn: tracked.rows(conn, name))
+    return [
+        {
+            "work_item_id": row["work_item_id"],
+            "state": row["facts"].get("state", ""),
+            "task_stage": row["task_stage"],
+            "reason": row["reason"],
+            "missing_since": row["missing_since"],
+            "read_at": row["read_at"],
+            "title": row["facts"].get("title", ""),
+            "url": row["facts"].get("url", ""),
+            "item_id": item_id,
+        }
+        for item_id, row in sorted(rows.items(), key=lambda each: each[1]["work_item_id"])
+        if row["reason"] or row["task_stage"] not in (None, *stages.TERMINAL)
+    ]
 
 
 def listed(line: Line, outside: Outside) -> list[dict[str, Any]]:

@@ -63,6 +63,14 @@ def of_task(conn: Connection, task_id: int) -> Row | None:
     return conn.execute(mine).mappings().one_or_none()
 
 
+def waiting_outside(conn: Connection, work_item_id: str) -> Row | None:
+    """An item of that name that is no task, and why; None where nobody knows one."""
+    columns = (tracked.c.tracker, tracked.c.reason, tracked.c.facts)
+    mine = select(*columns).where(tracked.c.work_item_id == work_item_id)
+    mine = mine.where(tracked.c.task_id.is_(None), tracked.c.reason != "")
+    return conn.execute(mine.order_by(tracked.c.tracker).limit(1)).mappings().one_or_none()
+
+
 def started_in(conn: Connection, repos: Collection[str]) -> list[Row]:
     """The items whose tasks have started in these repos, and are neither over nor parked."""
     mine = _rows().where(

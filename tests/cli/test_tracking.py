@@ -43,6 +43,26 @@ def test_sync_says_what_it_did_and_why_how_it_stands_there(
     assert orch.fact("tracker", "sync", "plan")["fault"] == ""
 
 
+def test_an_item_that_is_no_task_says_why_wherever_it_is_asked_for(
+    orch: CommandLine, tracker: MemoryTracker
+) -> None:
+    tracker.add("a-1", state="Backlog")
+    tracker.add("a-2")
+    orch.told("tracker", "sync", "plan")
+    rows = {row["work_item_id"]: row for row in orch.facts("tracker", "items", "plan")}
+    why = "not taken up: it is in Backlog, and an unstarted state starts it"
+    assert {name: row["reason"] for name, row in rows.items()} == {"A-1": why, "A-2": ""}
+    assert rows["A-2"]["task_stage"] == "analysis"
+    listed = orch.told("tracker", "items", "plan")
+    assert "2 items." in listed
+    assert why in " ".join(listed.split())
+    for verb in ("why", "show", "pause"):
+        done = orch(verb, "A-1")
+        assert (done.exit_code, why in done.stderr) == (3, True)
+        assert "orch add A-1" in done.stderr
+    assert orch("tracker", "items", "other").exit_code == 3
+
+
 def test_one_that_refuses_is_told_and_goes_on_when_a_person_says_so(
     orch: CommandLine, tracker: MemoryTracker
 ) -> None:

@@ -97,7 +97,7 @@ def test_a_task_of_the_same_name_that_was_added_by_hand_is_left_alone(desk: Desk
     desk.rig.task(A)
     desk.tracker.add("a-1")
     desk.round()
-    assert "is a task already" in desk.reason()
+    assert "there is a task of that name already" in desk.reason()
     assert desk.known()["task_id"] is None
 
 
