@@ -59,16 +59,20 @@ def _well(about: str, said: str) -> Finding:
 
 
 def database(store: Store) -> Iterator[Finding]:
-    """Whether it answers, has this version's schema, and all of its indexes."""
-    about = "database"
+    """Whether it answers, and has this version's schema: without that, nothing is to be had of
+    it."""
     revisions.require_current(store)
-    yield _well(about, f"It answers, and is at revision {revisions.newest()}.")
+    yield _well("database", f"It answers, and is at revision {revisions.newest()}.")
+
+
+def complete(store: Store) -> Iterator[Finding]:
+    """Whether it has all of its indexes."""
     wrong = indexes.faults(store)
     for fault in wrong:
         fix = "Drop it if it is there, and make it anew as docs/operating.md shows."
-        yield Finding(about, "wrong", f"{fault[0].upper()}{fault[1:]}.", fix)
+        yield Finding("indexes", "wrong", f"{fault[0].upper()}{fault[1:]}.", fix)
     if not wrong:
-        yield _well(about, "All indexes are there, with the rows they are meant for.")
+        yield _well("indexes", "All are there, with the rows they are meant for.")
 
 
 def clock(line: Line, here: Callable[[], datetime]) -> Iterator[Finding]:

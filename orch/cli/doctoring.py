@@ -60,23 +60,38 @@ def _say(finding: Finding) -> None:
 
 
 def _findings(session: Session) -> Iterator[Finding]:
-    settings = session.settings  # a ConfigError says all that is wrong with them
-    yield Finding("settings", "well", "They can be used; `orch check` shows them.")
     usable = True
-    store = bootstrap.build_store(settings)
-    for finding in checks.examine({"database": partial(checks.database, store)}):
-        usable = usable and (finding.verdict != "wrong" or "index" in finding.said)
+    for finding in checks.examine({"settings": partial(_settings, session)}):
+        usable = finding.verdict != "wrong"
         yield finding
-    store.dispose()
+    if not usable:
+        return  # nobody can tell what else there is to look at
+    for finding in checks.examine({"database": partial(_database, session)}):
+        usable = finding.verdict != "wrong"
+        yield finding
     if usable:
         yield from checks.examine(_of_the_line(session))
-    yield from checks.examine(_of_this_machine(settings))
+    yield from checks.examine(_of_this_machine(session.settings))
+
+
+def _settings(session: Session) -> Iterator[Finding]:
+    _ = session.settings  # a ConfigError says all that is wrong with them
+    yield Finding("settings", "well", "They can be used; `orch check` shows them.")
+
+
+def _database(session: Session) -> Iterator[Finding]:
+    store = bootstrap.build_store(session.settings)
+    try:
+        yield from checks.database(store)
+    finally:
+        store.dispose()
 
 
 def _of_the_line(session: Session) -> dict[str, Check]:
     line, settings = session.line, session.settings
     agents = sorted(settings.agents)
     return {
+        "indexes": partial(checks.complete, line.store),
         "clock": partial(checks.clock, line, clock.utc_now),
         "broker": partial(checks.broker, line),
         "dispatcher": partial(checks.attendance, line, settings.tick_seconds, agents),
@@ -87,21 +102,30 @@ def _of_the_line(session: Session) -> dict[str, Check]:
 
 
 def _of_this_machine(settings: config.Settings) -> dict[str, Check]:
+    """What is built is built within its check: what cannot be, is a finding about that alone."""
     found: dict[str, Check] = {
         "git": partial(_git, settings),
         "disk": partial(_disk, settings.data_dir),
     }
     for name, known in sorted(settings.agents.items()):
         found[f"agent {name}"] = partial(_program, name, known)
-    if settings.repos:
-        bootstrap.check_prompts(settings)
-        forge = bootstrap.build_forge(settings)
-        for name in sorted(settings.repos):
-            remote = bootstrap.build_remote(settings, name)
-            found[f"repo {name}"] = partial(checks.repository, forge, remote)
-    for name, tracker in sorted(bootstrap.build_trackers(settings).items()):
-        found[f"tracker {name}"] = partial(checks.tracker, name, tracker)
+    for name in sorted(settings.repos):
+        alone = settings.model_copy(update={"repos": {name: settings.repos[name]}})
+        found[f"repo {name}"] = partial(_repo, alone, name)
+    for name in sorted(settings.trackers):
+        alone = settings.model_copy(update={"trackers": {name: settings.trackers[name]}})
+        found[f"tracker {name}"] = partial(_tracker, alone, name)
     return found
+
+
+def _repo(settings: config.Settings, name: str) -> Iterator[Finding]:
+    bootstrap.check_prompts(settings)
+    remote = bootstrap.build_remote(settings, name)
+    yield from checks.repository(bootstrap.build_forge(settings), remote)
+
+
+def _tracker(settings: config.Settings, name: str) -> Iterator[Finding]:
+    yield from checks.tracker(name, bootstrap.build_trackers(settings)[name])
 
 
 def _git(settings: config.Settings) -> Iterator[Finding]:

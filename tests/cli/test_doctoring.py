@@ -58,7 +58,29 @@ def test_a_missing_index_is_named(orch: CommandLine) -> None:
         ).first()
     )
     store.write(lambda conn: conn.execute(text(f'DROP INDEX "{name}"')))
-    assert str(name) in _findings(orch, 1)["database", "wrong"]
+    found = _findings(orch, 1)
+    assert str(name) in found["indexes", "wrong"]
+    assert ("broker", "well") in found  # the line can be looked at all the same
+
+
+def test_settings_that_cannot_be_used_are_a_finding(bare_orch: CommandLine, folder: Path) -> None:
+    (folder / "orch.toml").write_text("max_attempts = 0\n")
+    assert "max_attempts (orch.toml, line 1)" in _findings(bare_orch, 1)["settings", "wrong"]
+
+
+def test_one_repo_that_cannot_be_built_keeps_nothing_else_from_being_looked_at(
+    orch: CommandLine, folder: Path
+) -> None:
+    (folder / "work").mkdir()
+    (folder / "orch.toml").write_text(
+        f'[repos.bad]\nurl = "{folder}/bad.git"\nforge = "gitea"\n'
+        f'[repos.prompts]\nurl = "{folder}/x.git"\nprompts = "no-such-folder"\n'
+        f'[trackers.main]\nkind = "folder"\nrepo = "bad"\npath = "{folder}/work"\n'
+    )
+    found = _findings(orch, 1)
+    assert "nobody can tell where its Gitea is" in found["repo bad", "wrong"]
+    assert "no-such-folder" in found["repo prompts", "wrong"]
+    assert ("tracker main", "well") in found
 
 
 def test_a_feed_that_was_stopped_is_wrong(orch: CommandLine) -> None:
