@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -20,6 +23,8 @@ from orch.agent_settings import AgentSettings
 from orch.cli import output
 from orch.cli.session import Session, pass_session
 from orch.doctor import Check, Finding
+from orch.line import Line
+from orch.rest import NoAnswer, Service
 
 _MARKS: Final = {"well": ("✓", "green"), "look": ("!", "yellow"), "wrong": ("✗", "bold red")}
 
@@ -96,7 +101,7 @@ def _of_the_line(session: Session) -> dict[str, Check]:
         "broker": partial(checks.broker, line),
         "dispatcher": partial(checks.attendance, line, settings.tick_seconds, agents),
         "feeds": partial(checks.feeds_of, line),
-        "webhooks": partial(checks.heard, line, _senders(settings), clock.utc_now),
+        "webhooks": partial(_heard, line, settings),
         "workers": partial(checks.versions, line, orch.__version__),
     }
 
@@ -104,6 +109,7 @@ def _of_the_line(session: Session) -> dict[str, Check]:
 def _of_this_machine(settings: config.Settings) -> dict[str, Check]:
     """What is built is built within its check: what cannot be, is a finding about that alone."""
     found: dict[str, Check] = {
+        "webhooks": partial(_doors, settings),
         "git": partial(_git, settings),
         "disk": partial(_disk, settings.data_dir),
     }
@@ -125,7 +131,33 @@ def _repo(settings: config.Settings, name: str) -> Iterator[Finding]:
 
 
 def _tracker(settings: config.Settings, name: str) -> Iterator[Finding]:
-    yield from checks.tracker(name, bootstrap.build_trackers(settings)[name])
+    yield from checks.tracker(name, bootstrap.build_trackers(settings)[name], clock.utc_now)
+
+
+def _heard(line: Line, settings: config.Settings) -> Iterator[Finding]:
+    host = urlsplit(settings.web_url).hostname or ""
+    private = host if host and _is_private(host) else ""
+    yield from checks.heard(line, _senders(settings), clock.utc_now, private)
+
+
+def _is_private(host: str) -> bool:
+    """Whether others on this network alone could reach it, as far as can be told."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return any(not ipaddress.ip_address(each.partition("%")[0]).is_global for each in found)
+
+
+def _doors(settings: config.Settings) -> Iterator[Finding]:
+    """Whether the public address of each webhook leads to orch, as seen from this machine."""
+    for source in _senders(settings) if settings.web_url else ():
+        service, path = Service(settings.web_url, read=5.0), f"/webhooks/{source}"
+        try:
+            status: int | None = service.ask("GET", path).status
+        except NoAnswer:
+            status = None
+        yield checks.door(source, f"{service.url}{path}", status)
 
 
 def _git(settings: config.Settings) -> Iterator[Finding]:

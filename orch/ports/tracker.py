@@ -98,6 +98,8 @@ class Readiness:
     """Empty when all is well."""
     notes: tuple[str, ...] = ()
     """What was found or made: states, projects, rates."""
+    moment: datetime | None = None
+    """What its clock said a moment ago, to a second; None where it has none of its own."""
 
 
 class Tracker(Protocol):
