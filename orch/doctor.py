@@ -178,8 +178,10 @@ def readiness(about: str, found: Readiness, now: Callable[[], datetime]) -> Iter
         yield aside(about, "its", ahead)
     for problem in found.problems:
         yield Finding(about, "wrong", problem)
+    for advice in found.advice:
+        yield Finding(about, "look", advice)
     if not found.problems:
-        yield _well(about, f"orch is {found.myself or 'let in'} there.")
+        yield _well(about, f"orch is {found.myself} there." if found.myself else "orch is let in.")
     for note in found.notes:
         yield _well(about, note)
 

@@ -24,6 +24,7 @@ from orch.cli import output
 from orch.cli.session import Session, pass_session
 from orch.doctor import Check, Finding
 from orch.line import Line
+from orch.ports import Preparing
 from orch.rest import NoAnswer, Service
 
 _MARKS: Final = {"well": ("✓", "green"), "look": ("!", "yellow"), "wrong": ("✗", "bold red")}
@@ -118,6 +119,8 @@ def _of_this_machine(settings: config.Settings) -> dict[str, Check]:
     for name in sorted(settings.repos):
         alone = settings.model_copy(update={"repos": {name: settings.repos[name]}})
         found[f"repo {name}"] = partial(_repo, alone, name)
+        if settings.repos[name].forge != "git":
+            found[f"forge of {name}"] = partial(_forge, alone, name)
     for name in sorted(settings.trackers):
         alone = settings.model_copy(update={"trackers": {name: settings.trackers[name]}})
         found[f"tracker {name}"] = partial(_tracker, alone, name)
@@ -128,6 +131,16 @@ def _repo(settings: config.Settings, name: str) -> Iterator[Finding]:
     bootstrap.check_prompts(settings)
     remote = bootstrap.build_remote(settings, name)
     yield from checks.repository(bootstrap.build_forge(settings), remote)
+
+
+def _forge(settings: config.Settings, name: str) -> Iterator[Finding]:
+    """What the service says of a repo, where it can be asked."""
+    pulls, known = bootstrap.build_pulls(settings, name), settings.repos[name]
+    is_hooked = settings.web_url and known.forge in _senders(settings)
+    hook = f"{settings.web_url}/webhooks/{known.forge}" if is_hooked else ""
+    if isinstance(pulls, Preparing):
+        found = pulls.prepare(known.default_branch, hook)
+        yield from checks.readiness(f"forge of {name}", found, clock.utc_now)
 
 
 def _tracker(settings: config.Settings, name: str) -> Iterator[Finding]:

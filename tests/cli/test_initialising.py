@@ -118,7 +118,7 @@ def test_what_it_writes_the_doctor_accepts(orch: CommandLine, tmp_path: Path) ->
         orch.staff()
         orch.line().store.write(lambda conn: fleet.note_beat(conn, "beat", DATABASE_TIME))
         told = orch.facts("doctor")
-    assert {row["about"] for row in told} >= {"tracker main", "repo acme/shop", "agent tester"}
+    assert {row["about"] for row in told} >= {"tracker main", "forge of acme/shop", "agent tester"}
 
 
 # --- what breaks quoting ----------------------------------------------------------------------
