@@ -175,7 +175,7 @@ def readiness(about: str, found: Readiness, now: Callable[[], datetime]) -> Iter
     if found.moment is not None:
         # Told to the second that had begun.
         ahead = (now() - found.moment).total_seconds() - 0.5
-        yield aside(about, "its", ahead)
+        yield aside(about, "the one there", ahead)
     for problem in found.problems:
         yield Finding(about, "wrong", problem)
     for advice in found.advice:

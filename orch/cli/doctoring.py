@@ -59,7 +59,8 @@ def _say(finding: Finding) -> None:
     from rich.text import Text
 
     mark, style = _MARKS[finding.verdict]
-    about, said = output.visible(finding.about), output.visible(finding.said)
+    about = output.visible(finding.about)
+    said = "\n  ".join(map(output.visible, finding.said.splitlines()))
     output.console().print(Text.assemble((mark, style), f" {about}: ", (said, "")))
     if finding.fix:
         output.console().print(Text(f"    → {output.visible(finding.fix)}", "dim"))
