@@ -60,8 +60,8 @@ demo: setup ## the product in small: real processes, real git, the incident and 
 bench: setup ## measurements beside their references, as ratios
 	@$(BIN)/python -m bench
 
-fuzz: setup ## the gate's state machine, for longer
-	@$(PYTEST) tests/store/test_gate_machine.py -n 2 --hypothesis-profile=fuzz --timeout 0
+fuzz: setup ## the gate's state machine and the HTTP interface, for longer
+	@$(PYTEST) tests/store/test_gate_machine.py tests/web/test_conformance.py -n 2 --hypothesis-profile=fuzz --timeout 0
 
 docs: setup ## write the generated pages anew
 	@$(BIN)/python -m orch.docs

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from orch import approvals, mirror, names, snapshot, stages, task_deps, tokens
-from orch.errors import AlreadyThere, BadInput, IllegalTransition, NotFound
+from orch.errors import AlreadyThere, BadInput, DoesNotFit, IllegalTransition, NotFound
 from orch.gate_fallback import evaluated
 from orch.line import Line
 from orch.outcomes import over_budget
@@ -364,7 +364,7 @@ def check_new(new: NewTask, repos: Mapping[str, RepoSettings]) -> dict[str, str]
     tracks = {**stages.TRACKS, **({} if of_repo is None else of_repo.tracks)}
     if track not in tracks:
         known = ", ".join(tracks)
-        raise BadInput(f"“{names.shown(track)}” is not a track; known: {known}.", field="track")
+        raise DoesNotFit(f"“{names.shown(track)}” is not a track; known: {known}.", field="track")
     return {
         "title": names.line(new.title, "title"),
         "description": names.text(new.description, "description"),

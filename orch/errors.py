@@ -43,6 +43,12 @@ class BadInput(OrchError):
     fix = "Correct the value named above and send it again."
 
 
+class DoesNotFit(BadInput):
+    """A value is well formed, and does not fit how things are."""
+
+    code = "does_not_fit"
+
+
 class NotFound(OrchError):
     """Nothing of that name is known."""
 

@@ -20,6 +20,8 @@ SILENT_SECONDS: Final = 120.0
 """So long a tracker or forge may be away before that is worth a word."""
 TRIES: Final = 3
 """So often a notice may have been tried before its channel counts as broken."""
+TIMES: Final = ("beat", "sweep")
+"""What has to happen again and again, and when it last did."""
 
 
 def require_ready(line: Line) -> None:
@@ -58,9 +60,7 @@ def for_anybody(found: dict[str, Any], tick_seconds: float) -> dict[str, Any]:
     told = {name: found[name] for name in ("status", "database", "broker")}
     if not found["database"]:
         return {**told, "problems": ["database"]}
-    beats = {
-        name: {key: found[name][key] for key in ("at", "seconds")} for name in ("beat", "sweep")
-    }
+    beats = {name: {key: found[name][key] for key in ("at", "seconds")} for name in TIMES}
     wrong = sorted({name.partition(":")[0] for name in troubles(found, tick_seconds)})
     return {**told, "problems": wrong, "generated_at": found["generated_at"], **beats}
 
@@ -72,15 +72,13 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
     agents = views.agents_now(conn, now, stale)
     return {
         "generated_at": moment,
-        "beat": _beat(told.get("beat"), moment),
-        "sweep": _beat(told.get("sweep"), moment),
+        **{name: _beat(told.get(name), moment) for name in TIMES},
         "workers": [dict(row) for row in vitals.live_workers(conn, now, stale)],
         "agents": {name: _agent(known) for name, known in agents.items()},
         "stalled": [
             {**row, "seconds": age(row["oldest"], moment)}
             for row in vitals.stuck_claims(conn, now, STUCK_SECONDS, stale)
         ],
-        # How many, and not which: this is told to everybody.
         "late_heads": len(watches.told_heads(conn)),
         "notices": [dict(row) for row in outbox.waiting(conn)],
         "webhooks": {
@@ -92,7 +90,7 @@ def _look(conn: Connection, line: Line) -> dict[str, Any]:
 
 
 def _feed(row: Any, moment: datetime) -> dict[str, Any]:
-    """How old its word is. What went wrong is not told here: this is told to everybody."""
+    """How old its word is. What went wrong there stands on the pages and in `orch tracker list`."""
     return {
         "name": row["name"],
         "answered_at": row["answered_at"],

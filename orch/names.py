@@ -1,6 +1,8 @@
 """The grammar of every name and text that comes from outside, checked before it goes anywhere.
 
 Names reach git, paths and queues only after passing here; texts are data and are merely bounded.
+The grammars that have a name are written in what Python and JSON Schema read alike: openapi.json
+shows callers the very patterns by which they are judged.
 """
 
 from __future__ import annotations
@@ -9,11 +11,31 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from orch.errors import BadInput
+from orch.errors import BadInput, DoesNotFit
 
-_WORK_ITEM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_REPO: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})?\Z")
-_REPO_GLOB: Final = re.compile(r"[A-Za-z0-9._*?/-]{1,200}\Z")
+WORK_ITEM: Final = r"(?!.*\.\.)(?!.*\.(?:[lL][oO][cC][kK])?$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_RESERVED: Final = r"(?!(?:.*/)?(?:[cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL])(?:/|$))"
+_ODD_END: Final = r"(?!.*\.(?:[gG][iI][tT]|[lL][oO][cC][kK])?(?:/|$))"
+_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+REPO: Final = rf"(?!.*\.\.){_RESERVED}{_ODD_END}{_PART}(?:/{_PART})?"
+REPO_OR_GLOB: Final = rf"(?:{REPO}|(?!.*\.\.)(?=.*[*?])[A-Za-z0-9._*?/-]+)"
+WORK_ITEM_LIMIT: Final = 64
+REPO_LIMIT: Final = 200
+# Everything that could break a line of a log or change how a terminal shows it; a line may end as
+# Windows ends it.
+_CONTROLS: Final = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029"
+_BLANKS: Final = r"\t\n \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+TEXT: Final = rf"(?:[^{_CONTROLS}]|\r\n)*"
+LINE: Final = rf"[^\n{_CONTROLS}]*"
+WORDS: Final = rf"(?:[{_BLANKS}]|\r\n)*[^{_BLANKS}{_CONTROLS}]{TEXT}"
+"""A text that says something."""
+AFTER: Final = r"\+[0-9]{1,6}[smhd]"
+BEFORE: Final = r"-[0-9]{1,6}[smhdw]"
+# RFC 3339, as JSON Schema's `date-time`; the seconds may be left out.
+_MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _SHA: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*\Z")
 # https://host/path, ssh://user@host/path, user@host:path, file:///path, /path; never a password.
@@ -28,11 +50,12 @@ _NOT_PEOPLE: Final = frozenset({"orch", "local", "anybody"})
 _AGENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 # Text that git refuses in a ref, or that means something to it.
 _ODD: Final = re.compile(r"\.\.|\.$|\.lock$", re.IGNORECASE)
-_RESERVED: Final = frozenset({"con", "prn", "aux", "nul", ".git"})
-# Everything that could break a line of a log or change how a terminal shows it.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(f"[{_CONTROLS}]")
 # What makes a text read in another order than it is written.
 _TURNING: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 REASON_LIMIT: Final = 500
 TITLE_LIMIT: Final = 255
@@ -59,7 +82,7 @@ def scrubbed(value: str, limit: int = TEXT_LIMIT) -> str:
 
 def work_item(value: object) -> str:
     """A work item id. Raises BadInput."""
-    if isinstance(value, str) and _WORK_ITEM.match(value) and not _ODD.search(value):
+    if isinstance(value, str) and re.fullmatch(WORK_ITEM, value):
         return value
     raise BadInput(
         f"“{shown(value)}” is not a work item id.",
@@ -68,12 +91,18 @@ def work_item(value: object) -> str:
     )
 
 
+def _is_repo(value: object, grammar: str) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) <= REPO_LIMIT
+        and re.fullmatch(grammar, value) is not None
+    )
+
+
 def repo(value: object) -> str:
     """A repo name, `name` or `owner/name`. Raises BadInput."""
-    if isinstance(value, str) and _REPO.match(value) and ".." not in value:
-        parts = value.lower().split("/")
-        if not any(part in _RESERVED or part.endswith((".git", ".lock", ".")) for part in parts):
-            return value
+    if _is_repo(value, REPO):
+        return str(value)
     raise BadInput(
         f"“{shown(value)}” is not a repo name.",
         suggested_fix="Use name or owner/name of letters, digits, dots, dashes and underscores.",
@@ -84,7 +113,7 @@ def repo(value: object) -> str:
 def repo_or_glob(value: object) -> str:
     """A repo name, or a glob of repos with * and ?. Raises BadInput."""
     if isinstance(value, str) and ("*" in value or "?" in value):
-        if _REPO_GLOB.match(value) and ".." not in value:
+        if _is_repo(value, REPO_OR_GLOB):
             return value
         raise BadInput(
             f"“{shown(value)}” is not a glob of repos.",
@@ -238,11 +267,10 @@ def moment(value: object, field: str, now: datetime) -> datetime | None:
     if value in (None, ""):
         return None
     if isinstance(value, str):
-        relative = re.fullmatch(r"\+(\d{1,6})([smhd])", value)
-        parsed = _after(now, relative) if relative else _iso(value)
+        parsed = now + _span(value) if re.fullmatch(AFTER, value) else absolute(value)
         if parsed is not None:
             if parsed <= now:
-                raise BadInput(f"{field} is in the past: {shown(value)}.", field=field)
+                raise DoesNotFit(f"{field} is in the past: {shown(value)}.", field=field)
             return parsed
     raise BadInput(
         f"“{shown(value)}” is not a time for {field}.",
@@ -256,11 +284,10 @@ def past(value: object, field: str, now: datetime) -> datetime | None:
     if value in (None, ""):
         return None
     if isinstance(value, str):
-        relative = re.fullmatch(r"-(\d{1,6})([smhdw])", value)
-        parsed = _before(now, relative) if relative else _iso(value)
+        parsed = now - _span(value) if re.fullmatch(BEFORE, value) else absolute(value)
         if parsed is not None:
             if parsed >= now:
-                raise BadInput(f"{field} is not in the past: {shown(value)}.", field=field)
+                raise DoesNotFit(f"{field} is not in the past: {shown(value)}.", field=field)
             return parsed
     raise BadInput(
         f"“{shown(value)}” is not a time for {field}.",
@@ -269,22 +296,24 @@ def past(value: object, field: str, now: datetime) -> datetime | None:
     )
 
 
-def _before(now: datetime, found: re.Match[str]) -> datetime:
-    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}[found[2]]
-    return now - timedelta(seconds=min(seconds, 10 * 365 * 86400))
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def _after(now: datetime, found: re.Match[str]) -> datetime:
-    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-    return now + timedelta(seconds=min(seconds, 10 * 365 * 86400))
+def _span(value: str) -> timedelta:
+    """How long `+90m` or `-2h` is; never more than ten years."""
+    return timedelta(seconds=min(int(value[1:-1]) * _SECONDS[value[-1]], 10 * 365 * 86400))
 
 
-def _iso(value: str) -> datetime | None:
+def absolute(value: str) -> datetime | None:
+    """A time as ISO 8601 with a zone writes it, in UTC; None for anything else."""
     try:
-        parsed = datetime.fromisoformat(value)
-        return parsed.astimezone(UTC) if parsed.tzinfo is not None else None
-    except (ValueError, OverflowError):  # the last hours of the year 9999 have no UTC
+        parsed = datetime.fromisoformat(value) if _MOMENT.fullmatch(value) else None
+    except ValueError:
         return None
+    try:
+        return None if parsed is None else parsed.astimezone(UTC)
+    except OverflowError:  # the first hours of the year 1 and the last of 9999 have no UTC
+        return EARLIEST if value.startswith("0001") else LATEST
 
 
 def ended(sentence: str) -> str:

@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from orch.clock import new_id
 from tests import services
 
+pytest_plugins = ("tests.kept",)
+
 if TYPE_CHECKING:
     from orch.store.session import Store
 

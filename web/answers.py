@@ -1,197 +1,186 @@
-"""What each call answers, as JSON Schema: the names a caller may rely on. More may come."""
+"""What each call answers, as JSON Schema."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-Schema = dict[str, Any]
-
-
-def _a(*kinds: str, **more: Any) -> Schema:
-    return {"type": kinds[0] if len(kinds) == 1 else list(kinds), **more}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _list(of: Schema) -> Schema:
-    return {"type": "array", "items": of}
-
-
-def _by_name(of: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": of}
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "required": [*properties], "properties": properties}
-
-
-def _or_null(of: Schema) -> Schema:
-    return {"anyOf": [of, _a("null")]}
-
-
-YES: Final = _a("boolean")
-TEXT: Final = _a("string")
-NUMBER: Final = _a("number")
-WHOLE: Final = _a("integer")
-TEXT_OR_NOT: Final = _a("string", "null")
-WHOLE_OR_NOT: Final = _a("integer", "null")
-SOMETHING: Final = _a("object")
-MOMENT: Final = _a("string", format="date-time")
-MOMENT_OR_NOT: Final = _a("string", "null", format="date-time")
-TEXTS: Final = _list(TEXT)
-TASK: Final = _object(
-    task_id=WHOLE,
-    work_item_id=TEXT,
-    repo=TEXT,
-    stage=TEXT,
-    title=TEXT,
-    track=TEXT_OR_NOT,
-    created_at=MOMENT,
-    rank=WHOLE,
-    admitted_at=MOMENT_OR_NOT,
-    paused_at=MOMENT_OR_NOT,
-    paused_by=TEXT_OR_NOT,
-    paused_reason=TEXT_OR_NOT,
-    paused_until=MOMENT_OR_NOT,
-    finished_at=MOMENT_OR_NOT,
-    cost_usd=_a("number", "null"),
-    turns=WHOLE_OR_NOT,
+from orch import reports
+from orch.health import TIMES
+from web import schemas
+from web.schemas import AGENT, JOB, NOTICE
+from web.shapes import (
+    MOMENT,
+    MOMENT_OR_NOT,
+    NUMBER,
+    NUMBER_OR_NOT,
+    TEXT,
+    TEXT_OR_NOT,
+    TEXTS,
+    WHOLE,
+    WHOLE_OR_NOT,
+    YES,
+    Schema,
+    a,
+    begun,
+    by_name,
+    list_of,
+    one_of,
+    ref,
+    whole,
+    word,
 )
-AGENT: Final = _object(
-    live=WHOLE,
-    slots=WHOLE,
-    workers=WHOLE,
-    suspended_until=MOMENT_OR_NOT,
-    suspended_reason=TEXT_OR_NOT,
-)
-_STATE: Final = {
-    "generated_at": MOMENT,
-    "degraded": _list({}),
-    "task": _ref("Task"),
-    "state": TEXT,
-    "job": _a("object", "null"),
-    "reason": TEXT_OR_NOT,
-    "blockers": _list(_ref("Blocker")),
-    "holder": _a("object", "null"),
-    "ahead": TEXTS,
-    "frozen": YES,
-    "sentence": TEXT,
+
+OF_TASK: Final = one_of(ref("TaskAfter"), ref("Preview"))
+"""What the control of a task answers, if nothing else is said below."""
+_OF_REPO: Final = one_of(ref("LineAfter"), ref("Preview"))
+_OF_AGENT: Final = whole(agent=TEXT, changed=YES, **AGENT)
+
+_MEASURES: Final = {"seconds": NUMBER, "share": NUMBER, "spells": WHOLE}
+_PARTED: Final[dict[str, Schema]] = {
+    **_MEASURES,
+    **dict.fromkeys(reports.KINDS, NUMBER),
+    "reasons": by_name(NUMBER),
 }
-PREVIEW: Final = _object(
-    preview=_a("boolean", const=True),
-    changed=YES,
-    starts=TEXTS,
-    begins_waiting=TEXTS,
-    held=TEXTS,
-    changes=_list(SOMETHING),
-    not_compared=TEXT_OR_NOT,
-    sentence=TEXT,
-)
-SNAPSHOT: Final = _object(
+_GROUPS: Final[dict[reports.By, Schema]] = {
+    "reason": whole(reason=TEXT, kind=word(reports.KINDS), says=TEXT, **_MEASURES, tasks=WHOLE),
+    "repo": whole(repo=TEXT, **_PARTED),
+    "stage": whole(stage=TEXT_OR_NOT, agent=TEXT_OR_NOT, **_PARTED),
+    "week": whole(week=TEXT, begins=MOMENT, **_PARTED),
+    "task": whole(
+        task_id=WHOLE,
+        work_item_id=TEXT_OR_NOT,
+        title=TEXT,
+        repo=TEXT_OR_NOT,
+        stage=TEXT_OR_NOT,
+        **_PARTED,
+    ),
+}
+_REPORT: Final = whole(
+    {f"by_{name}": list_of(row) for name, row in _GROUPS.items()},
     generated_at=MOMENT,
-    degraded=_list({}),
-    serial_gate=_object(per_repo=_by_name(_ref("Lane"))),
-    agents=_by_name(_ref("Agent")),
+    since=MOMENT,
+    until=MOMENT,
+    repos=TEXTS,
+    watched_since=MOMENT_OR_NOT,
+    looked_at=MOMENT_OR_NOT,
+    seconds=NUMBER,
+    totals=whole(**dict.fromkeys(reports.KINDS, whole(**_MEASURES))),
+    sentence=TEXT,
+    not_known=TEXTS,
 )
-LANE: Final = _object(
-    active_task=_a("object", "null"),
-    paused=_list(SOMETHING),
-    waiting=_list(SOMETHING),
-    waiting_total=WHOLE | {"description": "How many wait; who is parked does not."},
-    listed_total=WHOLE | {"description": "How many rows `waiting` has as a whole."},
-    frozen=YES,
-    frozen_reason=TEXT_OR_NOT,
-    frozen_at=MOMENT_OR_NOT,
-    frozen_by=TEXT_OR_NOT,
-    frozen_until=MOMENT_OR_NOT,
-    frozen_allow=TEXT_OR_NOT | {"description": "The work item that may pass."},
-    live=_list(SOMETHING),
+_SIMULATION: Final = whole(
+    generated_at=MOMENT,
+    sentence=TEXT,
+    seed=WHOLE_OR_NOT,
+    drained_at=MOMENT_OR_NOT,
+    drain_seconds=NUMBER_OR_NOT,
+    rows=list_of(
+        whole(
+            number=WHOLE,
+            work_item_id=TEXT,
+            repo=TEXT,
+            stage=TEXT,
+            agent=TEXT,
+            attempt=WHOLE,
+            starts_at=MOMENT,
+            ends_at=MOMENT,
+            seconds=NUMBER,
+            waited_seconds=NUMBER,
+            running=YES,
+        )
+    ),
+    tasks=list_of(
+        whole(
+            work_item_id=TEXT,
+            repo=TEXT,
+            title=TEXT,
+            stage=TEXT,
+            starts_at=MOMENT_OR_NOT,
+            done_at=MOMENT_OR_NOT,
+            waits_for=TEXT_OR_NOT,
+        )
+    ),
+    never=list_of(
+        whole(
+            work_item_id=TEXT,
+            repo=TEXT,
+            stage=TEXT,
+            reason=TEXT_OR_NOT,
+            detail=TEXT,
+            clear_with=TEXT_OR_NOT,
+        )
+    ),
+    agents=by_name(whole(slots=WHOLE, turns=WHOLE, busy_seconds=NUMBER, utilisation=NUMBER_OR_NOT)),
+    basis=list_of(
+        whole(
+            repo=TEXT,
+            stage=TEXT,
+            agent=TEXT,
+            source=TEXT,
+            seconds=NUMBER,
+            count=WHOLE,
+            sentence=TEXT,
+        )
+    ),
+    assumed=TEXTS,
+    changed=list_of(whole(verb=TEXT, target=TEXT, changed=YES)),
 )
-EVENT: Final = _object(
-    id=WHOLE,
-    at=MOMENT,
-    kind=TEXT,
-    actor=TEXT,
-    repo=TEXT_OR_NOT,
-    work_item_id=TEXT_OR_NOT,
-    job_id=WHOLE_OR_NOT,
-    reason=TEXT_OR_NOT,
-    data=_a("object", "null"),
-)
-PROBLEM: Final = _object(
-    type=TEXT,
-    title=TEXT,
-    status=WHOLE,
-    detail=TEXT | {"description": "One sentence for a person."},
-    code=TEXT | {"description": "The same for a program."},
-    suggested_fix=TEXT | {"description": "What to do next."},
-)
-SCHEMAS: Final[dict[str, Schema]] = {
-    "Problem": PROBLEM,
-    "Task": TASK,
-    "Blocker": _object(clause=TEXT, since=MOMENT_OR_NOT, clear_with=TEXT_OR_NOT, detail=TEXT),
-    "TaskNow": _object(**_STATE),
-    "Agent": AGENT,
-    "Lane": LANE,
-    "Snapshot": SNAPSHOT,
-    "Preview": PREVIEW,
-    "Event": EVENT,
-}
 
-_CHANGED: Final = {"type": "object", "required": ["changed"], "properties": {"changed": YES}}
-_OF_TASK: Final = {"anyOf": [{"allOf": [_ref("TaskNow"), _CHANGED]}, _ref("Preview")]}
-_OF_REPO: Final = {"anyOf": [{"allOf": [_ref("Snapshot"), _CHANGED]}, _ref("Preview")]}
-_OF_AGENT: Final = {"allOf": [_ref("Agent"), _object(agent=TEXT, changed=YES)]}
+_TIME: Final = {"at": MOMENT_OR_NOT, "seconds": NUMBER_OR_NOT}
+_HOW: Final = {
+    "status": word(("ok", "degraded")),
+    "problems": TEXTS,
+    "database": YES,
+    "broker": YES,
+}
+_HEALTH: Final = whole(
+    **_HOW,
+    generated_at=MOMENT,
+    degraded=TEXTS,
+    # What rings and what sweeps may say more about it than when.
+    **dict.fromkeys(TIMES, begun(**_TIME)),
+    workers=list_of(
+        whole(name=TEXT, queue=TEXT, concurrency=WHOLE, version=TEXT_OR_NOT, heartbeat_at=MOMENT)
+    ),
+    agents=by_name(whole(**AGENT, free=WHOLE)),
+    stalled=list_of(whole(agent=TEXT, claims=WHOLE, oldest=MOMENT, seconds=NUMBER)),
+    late_heads=WHOLE,
+    notices=list_of(whole(channel=TEXT, notices=WHOLE, tries=WHOLE)),
+    webhooks=by_name(whole(seen_at=MOMENT_OR_NOT, waiting=WHOLE, seconds=NUMBER_OR_NOT)),
+    feeds=list_of(
+        whole(
+            name=TEXT,
+            answered_at=MOMENT_OR_NOT,
+            seconds=NUMBER_OR_NOT,
+            failing_seconds=NUMBER_OR_NOT,
+            stopped=YES,
+        )
+    ),
+)
+_FOR_ANYBODY: Final = whole(**_HOW, generated_at=MOMENT, **dict.fromkeys(TIMES, whole(**_TIME)))
+_AWAY: Final = whole(**_HOW) | {"description": "All there is to say without the database."}
 
 ANSWERS: Final[dict[str, Schema]] = {
-    "GET /queue": _ref("Snapshot"),
-    "GET /why": _ref("TaskNow"),
-    "GET /simulate": _object(
-        generated_at=MOMENT,
-        sentence=TEXT,
-        seed=WHOLE_OR_NOT,
-        drained_at=MOMENT_OR_NOT,
-        drain_seconds=_a("number", "null"),
-        rows=_list(SOMETHING),
-        tasks=_list(SOMETHING),
-        never=_list(SOMETHING),
-        agents=_by_name(SOMETHING),
-        basis=_list(SOMETHING),
-    ),
-    "GET /report": _object(
-        generated_at=MOMENT,
-        since=MOMENT,
-        until=MOMENT,
-        repos=TEXTS,
-        seconds=NUMBER,
-        totals=_by_name(SOMETHING),
-    ),
+    "GET /queue": ref("Snapshot"),
+    "GET /why": ref("TaskNow"),
+    "GET /simulate": _SIMULATION,
+    "GET /report": _REPORT,
     "POST /serial-gate/freeze": _OF_REPO,
     "POST /serial-gate/unfreeze": _OF_REPO,
-    "GET /agents": _object(agents=_list({"allOf": [_ref("Agent"), _object(agent=TEXT)]})),
+    "GET /agents": whole(agents=list_of(whole(agent=TEXT, **AGENT))),
     "POST /agents/<agent>/suspend": _OF_AGENT,
     "POST /agents/<agent>/resume": _OF_AGENT,
-    "GET /tasks": _object(tasks=_list(SOMETHING), next=WHOLE_OR_NOT),
-    "POST /tasks": {"allOf": [_ref("TaskNow"), _CHANGED]},
-    "GET /tasks/<work_item>": _object(
-        task=_ref("Task"),
-        depends_on=_list({}),
-        dependents=_list({}),
-        jobs=_list(SOMETHING),
-        events=_list(_ref("Event")),
+    "GET /tasks": whole(tasks=list_of(ref("ListedTask")), next=WHOLE_OR_NOT),
+    "POST /tasks": ref("TaskAfter"),
+    "GET /tasks/<work_item>": whole(
+        task=ref("Task"),
+        depends_on=list_of(ref("Neighbour")),
+        dependents=list_of(ref("Neighbour")),
+        jobs=list_of(whole(**JOB, created_at=MOMENT)),
+        events=list_of(ref("Event")),
     ),
-    "GET /tasks/<work_item>/story": _object(
-        generated_at=MOMENT,
-        task=_ref("Task"),
-        state=TEXT,
-        sentence=TEXT,
-        seconds=NUMBER,
-        stages=_list(SOMETHING),
-        jobs=_list(SOMETHING),
-    ),
-    "GET /tasks/<work_item>/waits": _object(
+    "GET /tasks/<work_item>/story": schemas.STORY,
+    "GET /tasks/<work_item>/waits": whole(
         generated_at=MOMENT,
         work_item_id=TEXT,
         task_id=WHOLE,
@@ -200,27 +189,24 @@ ANSWERS: Final[dict[str, Schema]] = {
         since=MOMENT,
         until=MOMENT,
         seconds=NUMBER,
-        spent=_by_name(NUMBER),
-        spells=_list(SOMETHING),
+        spent=by_name(NUMBER),
+        spells=list_of(schemas.SPELL),
     ),
-    "GET /events": _object(events=_list(_ref("Event")), last=WHOLE_OR_NOT, before=WHOLE_OR_NOT),
-    "GET /notices": _object(notices=_list(SOMETHING), waiting=SOMETHING, before=WHOLE_OR_NOT),
-    "POST /notices/test": _object(channels=_list(SOMETHING)),
-    "POST /notices/<notice_id>/retry": SOMETHING,
-    "GET /healthz": _object(
-        status=TEXT,
-        problems=TEXTS,
-        database=YES,
-        broker=YES,
-        generated_at=MOMENT,
-        beat=SOMETHING,
-        workers=_list(SOMETHING),
-        agents=_by_name(_ref("Agent")),
+    "GET /events": one_of(
+        whole(events=list_of(ref("Event")), last=WHOLE, before=WHOLE_OR_NOT),
+        whole(events=list_of(ref("Event")), last=WHOLE, more=YES)
+        | {"description": "Where `after` asked for what came since."},
     ),
-    "GET /readyz": _object(status=TEXT),
-    **{f"POST /webhooks/{name}": _object(outcome=TEXT) for name in ("plane", "gitea", "github")},
-    "GET /openapi.json": _object(openapi=TEXT, info=SOMETHING, paths=SOMETHING),
+    "GET /notices": whole(
+        notices=list_of(ref("Notice")), waiting=by_name(WHOLE), before=WHOLE_OR_NOT
+    ),
+    "POST /notices/test": whole(
+        channels=list_of(whole({"error": TEXT, "suggested_fix": TEXT}, channel=TEXT, ok=YES))
+    ),
+    "POST /notices/<notice_id>/retry": whole(changed=YES, **NOTICE),
+    "GET /healthz": one_of(_HEALTH, _FOR_ANYBODY, _AWAY),
+    "GET /readyz": whole(status=word(("ready",))),
+    **{f"POST /webhooks/{name}": whole(outcome=TEXT) for name in ("plane", "gitea", "github")},
+    "GET /openapi.json": begun(openapi=TEXT, info=a("object"), paths=a("object")),
 }
 """By endpoint; a control of a task that is not named here answers as `OF_TASK`."""
-
-OF_TASK: Final = _OF_TASK

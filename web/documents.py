@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from typing import Any, Final
 
 import orch
 from orch import errors
-from web.answers import ANSWERS, OF_TASK, SCHEMAS
+from web.answers import ANSWERS, OF_TASK
 from web.problems import OF_HTTP, OF_THE_WEB, status_of
 from web.routes import Route
+from web.schemas import SCHEMAS
 
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 _ADDRESSED: Final = {
@@ -26,11 +27,13 @@ _SAYS: Final = {
     401: "No valid token.",
     403: "The role is too small, the repo is not among the token's, or a foreign page asked.",
     404: "Nothing of that name.",
-    409: "Not possible in this state.",
+    409: "Not possible in this state, or at this time.",
     413: "The body is too large.",
+    414: "The address is too long.",
     415: "The body is not JSON, or compressed.",
     416: "The log is shorter.",
     429: "Too many at a time, or too many tries.",
+    431: "The headers are too large.",
     500: "Something in orch went wrong.",
     503: "The database or the broker does not answer.",
 }
@@ -41,10 +44,12 @@ ABOUT: Final = (
 )
 _SIGNED: Final[dict[str, Any]] = {
     "required": True,
-    "x-needed": [],
     "description": "What the service sends, byte for byte as it signed it.",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
+EITHER: Final = "Each value may stand in the query instead, `preview=1` as well; none in both."
+# OpenAPI has no word for "here or there": the body is described, and that the query is read, too.
+IN_QUERY_TOO: Final = "x-in-query-too"
 _TEXT: Final = {"/jobs/<job_id>/log": "text/plain", "/metrics": "text/plain", "/docs": "text/html"}
 
 
@@ -68,12 +73,6 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
 def address(route: Route) -> str:
     """Its path in OpenAPI's words."""
     return re.sub(r"<(\w+)>", r"{\1}", route.path)
-
-
-def needed(operation: Mapping[str, Any]) -> list[str]:
-    """What a call that takes a body cannot do without, wherever it stands."""
-    found: list[str] = operation["requestBody"]["x-needed"]
-    return found
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -104,14 +103,13 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     found = []
     for name, shape in schema.get("properties", {}).items():
         in_path = name in route.path_names
-        if route.source == "body" and not in_path:
+        if route.source != "query" and not in_path:
             continue
-        needed = in_path or (name in required and route.source == "query")
         found.append(
             {
                 "name": name,
                 "in": "path" if in_path else "query",
-                "required": needed,
+                "required": in_path or name in required,
                 "description": shape.get("description", ""),
                 "schema": {key: value for key, value in shape.items() if key != "description"},
             }
@@ -124,15 +122,14 @@ def _body(route: Route) -> dict[str, Any]:
     shapes = {
         name: shape for name, shape in schema["properties"].items() if name not in route.path_names
     }
-    whole: dict[str, Any] = {"type": "object", "properties": shapes, "additionalProperties": False}
     required = [name for name in schema.get("required", ()) if name in shapes]
-    if route.source == "body":
+    whole = {"type": "object", "properties": shapes, "additionalProperties": False}
+    if required:
         whole["required"] = required
-    described: dict[str, Any] = {"required": route.source == "body", "x-needed": required}
+    described: dict[str, Any] = {"required": bool(required)}
     described["content"] = {"application/json": {"schema": whole}}
     if route.source == "either":
-        needed = f" {', '.join(required)} must stand in one of them." if required else ""
-        described["description"] = f"Each value may stand here or in the query.{needed}"
+        described |= {"description": EITHER, IN_QUERY_TOO: True}
     return described
 
 
@@ -140,11 +137,9 @@ def _headers(route: Route) -> list[dict[str, Any]]:
     if route.path not in _ADDRESSED:
         return []
     name, says = _ADDRESSED[route.path]
-    shape: dict[str, Any] = {"type": "string", "maxLength": 100}
-    if name == "Last-Event-ID":
-        shape = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
     where = {"name": name, "in": "header", "required": False}
-    return [{**where, "description": says, "schema": shape}]
+    # What cannot be used is passed over, as HTTP has it.
+    return [{**where, "description": says, "schema": {"type": "string"}}]
 
 
 def _good(route: Route) -> dict[str, Any]:
@@ -180,7 +175,7 @@ def _responses(route: Route) -> dict[str, Any]:
 
 def refusals(route: Route) -> list[int]:
     """The statuses with which a call may be refused."""
-    found = {400, 500, 503}
+    found = {400, 414, 431, 500, 503}
     if route.role:
         found |= {401, 403, 429}
     if route.source == "raw":
@@ -188,6 +183,7 @@ def refusals(route: Route) -> list[int]:
     if route.path_names or {"work_item", "repo", "control"} & set(route.takes.model_fields):
         found.add(404)
     if (route.method != "GET" and route.source != "raw") or route.path in (
+        "/report",
         "/simulate",
         "/tasks/<work_item>/story",
     ):

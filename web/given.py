@@ -44,6 +44,7 @@ def read(model: type[G], request: Request, path: dict[str, Any], source: Source)
         body = _form(request, model.many)
     elif source in ("body", "either"):
         body = _body(request)
+        _require_booleans(model, body)
     if source == "query" and (request.content_length or 0) > 0:
         raise BadInput("This call takes no body.")
     # A preview is a way of asking, so it stands in the query whatever the rest does.
@@ -60,6 +61,14 @@ def read(model: type[G], request: Request, path: dict[str, Any], source: Source)
         return model.model_validate(values)
     except ValidationError as error:
         raise _explained(error, model) from None
+
+
+def _require_booleans(model: type[Given], body: dict[str, Any]) -> None:
+    """Raise BadInput for a 0, a 1 or a "true": only a query or a form has to write them so."""
+    for name, value in body.items():
+        field = model.model_fields.get(name)
+        if field is not None and field.annotation is bool and not isinstance(value, bool):
+            raise BadInput(f"{name}: write true or false, without quotes.", fields=[name])
 
 
 def _query(request: Request, many: frozenset[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as Answer
 from orch.errors import (
     BadInput,
     BrokerUnavailable,
+    DoesNotFit,
     Forbidden,
     IllegalTransition,
     LostRace,
@@ -80,6 +81,7 @@ OF_THE_WEB: Final[tuple[type[OrchError], ...]] = (
 
 STATUS: Final[dict[type[OrchError], int]] = {
     BadInput: 400,
+    DoesNotFit: 409,
     Unauthorised: 401,
     Forbidden: 403,
     NotFound: 404,
@@ -100,10 +102,15 @@ OF_HTTP: Final[dict[int, tuple[str, str]]] = {
     404: ("no_such_page", "See /docs for every call there is."),
     405: ("method_not_allowed", "Use one of the methods named in the Allow header; see /docs."),
     413: ("too_large", "Send less: a body may have one megabyte."),
+    414: ("address_too_long", "Send less in the address: it may have eight kilobytes."),
     415: ("wrong_content_type", "Send `Content-Type: application/json`, not compressed."),
     416: ("range_not_there", "Ask for a range within the length named in Content-Range."),
+    431: ("headers_too_large", "Send fewer or shorter headers."),
 }
 """Code and next step for what the web framework refuses by itself."""
+
+REFUSED: Final = ("refused", "See /docs for every call there is.")
+"""The same for anything else."""
 
 IN_A_BROWSER: Final[dict[str, str]] = {
     "no_such_page": "Look at the address again, or go on from the overview.",
@@ -175,6 +182,10 @@ def _before() -> str:
 
 
 def _for_programs(status: int, code: str, detail: str, fix: str, facts: dict[str, Any]) -> Response:
+    return Response(_told(status, code, detail, fix, facts), status, content_type=TYPE)
+
+
+def _told(status: int, code: str, detail: str, fix: str, facts: dict[str, Any]) -> str:
     body = {
         **facts,
         "type": f"/docs#{code}",
@@ -184,7 +195,13 @@ def _for_programs(status: int, code: str, detail: str, fix: str, facts: dict[str
         "code": code,
         "suggested_fix": fix,
     }
-    return Response(json.dumps(body, default=str), status, content_type=TYPE)
+    return json.dumps(body, default=str)
+
+
+def unread(status: int) -> str:
+    """The problem of a request that the server refuses before anybody has read it."""
+    code, fix = OF_HTTP.get(status, REFUSED)
+    return _told(status, code, HTTPStatus(status).description or "It cannot be read.", fix, {})
 
 
 def _of_orch(error: OrchError) -> Response:
@@ -203,7 +220,7 @@ def _of_http(error: HTTPException) -> Answer:
     status = given.status_code
     if status < 400:
         return given
-    code, fix = OF_HTTP.get(status, ("refused", "See /docs for every call there is."))
+    code, fix = OF_HTTP.get(status, REFUSED)
     log.info("web.refused", method=request.method, status=status, code=code)
     response = problem(status, code, error.description or HTTPStatus(status).phrase, fix)
     for name in ("Allow", "Content-Range"):

@@ -101,7 +101,6 @@ def _open(address: str) -> str:
 
 
 def _parameters(said: Mapping[str, Any]) -> list[str]:
-    needed_in_body: list[str] = []
     rows = [
         _row(each["name"], each["in"], each["required"], each["description"], each["schema"])
         for each in said["parameters"]
@@ -110,12 +109,10 @@ def _parameters(said: Mapping[str, Any]) -> list[str]:
     if body is None:
         return rows
     schema = body["content"]["application/json"]["schema"]
-    named = {each["name"] for each in said["parameters"]}
-    needed_in_body += schema.get("required", ())
+    where = "body or query" if body.get(documents.IN_QUERY_TOO) else "body"
     rows += [
-        _row(name, "body", name in needed_in_body, shape.get("description", ""), shape)
+        _row(name, where, name in schema.get("required", ()), shape.get("description", ""), shape)
         for name, shape in schema.get("properties", {}).items()
-        if name not in named
     ]
     return rows
 
@@ -143,11 +140,9 @@ def _curl(method: str, address: str, role: str | None, said: Mapping[str, Any]) 
     words.append(f"'{SERVER}{path}{'?' + query if query else ''}'")
     words += [_TOKEN] if role else []
     if "requestBody" in said:
-        shapes = said["requestBody"]["content"]["application/json"]["schema"].get("properties", {})
-        wanted = [
-            *documents.needed(said),
-            *(["reason"] if "reason" in shapes else []),
-        ]
+        schema = said["requestBody"]["content"]["application/json"]["schema"]
+        shapes = schema.get("properties", {})
+        wanted = [*schema.get("required", ()), *(["reason"] if "reason" in shapes else [])]
         sent = {name: _example(shapes[name]) for name in dict.fromkeys(wanted)}
         if sent:
             given = json.dumps(sent).replace("'", "")

@@ -7,11 +7,13 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import click
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.util import write_nonblock
 from gunicorn.workers import gthread
 from werkzeug.exceptions import ClientDisconnected
 
@@ -19,7 +21,7 @@ from orch import bootstrap, invitations, logs, tasks, tokens
 from orch.config import Settings
 from orch.invitations import address, welcome_path
 from orch.line import Line
-from web import create_app
+from web import HEADERS, create_app, problems
 from web.streams import MOST
 
 THREADS: Final = 2 * MOST
@@ -35,6 +37,18 @@ SEND_SECONDS: Final = 30
 """How long a reader may take nothing of an answer."""
 LINGER_SECONDS: Final = 0.2
 """How long a connection that is over is still read, so that the last of the answer arrives."""
+UNREAD: Final = {
+    "LimitRequestLine": 414,
+    "LimitRequestHeaders": 431,
+    "UnsupportedTransferCoding": 501,
+    "ExpectationFailed": 417,
+    "ConfigurationProblem": 500,
+    "InvalidResponseHeader": 500,
+    "InvalidResponseHeaderName": 500,
+    "ParseException": 400,
+}
+"""With what a request is refused that is none, or none that is taken: by the names of gunicorn's
+errors, of which older versions know fewer."""
 SILENCE_SECONDS: Final = 0.1
 """How long a new connection that says nothing may keep a thread before it waits without one."""
 
@@ -127,6 +141,23 @@ class Worker(gthread.ThreadWorker):
         if not goes_on:
             _take_leave(conn.sock)
         return goes_on
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Refuse what is no request the way everything else is refused: with a problem."""
+        kinds = [kind.__name__ for kind in type(exc).__mro__]
+        status = next((UNREAD[kind] for kind in kinds if kind in UNREAD), 500)
+        if status >= 500:
+            self.log.exception("A request could not be answered.")
+        body = problems.unread(status).encode()
+        head = [
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            "Connection: close",
+            f"Content-Type: {problems.TYPE}",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in HEADERS.items()),
+        ]
+        with suppress(OSError):  # whoever sent it may be gone
+            write_nonblock(client, "\r\n".join([*head, "", ""]).encode() + body)
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close the connections that nothing has come on, and those whose request comes too slowly.

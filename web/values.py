@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AliasChoices, AwareDatetime, BeforeValidator, Field, WithJsonSchema
+from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
 
 from orch import names, reports, snapshot, stages
 from orch.errors import BadInput
@@ -13,49 +13,54 @@ from orch.listing import State
 from web.given import LARGEST_NUMBER, Given
 
 
-def _text(example: str, longest: int, **more: Any) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "maxLength": longest, "examples": [example], **more})
+def _text(example: str, longest: int, grammar: str, **more: Any) -> WithJsonSchema:
+    """A text in a grammar of `orch.names`, in the words of JSON Schema."""
+    pattern = f"^(?:{grammar})$"
+    shape = {"type": "string", "maxLength": longest, "pattern": pattern, "examples": [example]}
+    return WithJsonSchema({**shape, **more})
 
 
-# The grammar of `orch.names` in the words of JSON Schema, for those who read; that one decides.
-_PLAIN = r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
-_SAID = rf"^{_PLAIN}*$"
-_ITEM = r"^(?!.*\.\.)(?!.*\.(?:[lL][oO][cC][kK])?$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_NO_RESERVED = r"(?!(?:.*/)?(?:[cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL])(?:/|$))"
-_NO_ODD_END = r"(?!.*\.(?:[gG][iI][tT]|[lL][oO][cC][kK])?(?:/|$))"
-_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
-_A_REPO = rf"(?!.*\.\.){_NO_RESERVED}{_NO_ODD_END}{_PART}(?:/{_PART})?"
-_REPO = rf"^{_A_REPO}$"
-_REPO_OR_GLOB = rf"^(?:{_A_REPO}|(?!.*\.\.)(?=.*[*?])[A-Za-z0-9._*?/-]{{1,200}})$"
+def _time(relative: str, example: str, *others: str) -> WithJsonSchema:
+    """A moment, or how far it is away; empty is none, and so are `others`."""
+    spans = {"type": "string", "pattern": f"^(?:{relative})?$"}
+    moment = {"type": "string", "format": "date-time"}
+    kinds = [spans, moment, *({"type": kind} for kind in others)]
+    return WithJsonSchema({"anyOf": kinds, "examples": [example]})
 
 
 WorkItem = Annotated[
     str,
     BeforeValidator(names.work_item),
-    _text("ORCH-123", 64, pattern=_ITEM),
+    _text("ORCH-123", names.WORK_ITEM_LIMIT, names.WORK_ITEM),
     Field(description="A work item as the tracker names it."),
 ]
 Repo = Annotated[
     str,
     BeforeValidator(names.repo),
-    _text("owner/name", 201, pattern=_REPO),
+    _text("owner/name", names.REPO_LIMIT, names.REPO),
     Field(description="A repo, `name` or `owner/name`."),
 ]
 RepoOrGlob = Annotated[
     str,
     BeforeValidator(names.repo_or_glob),
-    _text("lib-*", 201, pattern=_REPO_OR_GLOB),
+    _text("lib-*", names.REPO_LIMIT, names.REPO_OR_GLOB),
     Field(description="A repo, or a glob of repos with * and ?."),
 ]
 Reason = Annotated[
     str,
     BeforeValidator(names.reason),
-    _text("deploy day", names.REASON_LIMIT, pattern=_SAID),
+    _text("deploy day", names.REASON_LIMIT, names.TEXT, type=["string", "null"]),
+    Field(description="Why; others will read it."),
+]
+NeededReason = Annotated[
+    str,
+    BeforeValidator(names.reason),
+    _text("deploy day", names.REASON_LIMIT, names.WORDS),
     Field(description="Why; others will read it."),
 ]
 Until = Annotated[
     str | None,
-    _text("+2h", 40),
+    _time(names.AFTER, "+2h", "null"),
     Field(description="When it ends by itself: ISO 8601 with a zone, or +90m, +2h, +1d."),
 ]
 
@@ -84,28 +89,40 @@ Kind = Annotated[
     Field(
         pattern=r"^[a-z]+\.[a-z_]+$",
         max_length=64,
+        examples=["task.paused"],
         description="What happened, such as task.paused or job.claimed.",
     ),
 ]
 Actor = Annotated[
     str,
     BeforeValidator(lambda value: names.line(value, "actor", 120)),
-    _text("ann", 120, pattern=_SAID),
+    _text("ann", 120, names.LINE),
     Field(description="Who did it."),
 ]
 Words = Annotated[
     str,
     BeforeValidator(lambda value: names.line(value, "text", 200)),
-    _text("deploy day", 200, pattern=_SAID),
+    _text("deploy day", 200, names.LINE),
     Field(description="What the reason holds, in whatever case."),
 ]
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+DOOMSDAY: Final = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _moment(value: object) -> datetime:
+    """A time within what every database can compare; beyond it nothing happened."""
+    found = names.absolute(value) if isinstance(value, str) else value
+    if not isinstance(found, datetime):
+        raise BadInput(
+            f"“{names.shown(value)}” is not a time.", suggested_fix="Use 2026-12-24T18:00:00Z."
+        )
+    return min(max(found, EPOCH), DOOMSDAY)
+
+
 Moment = Annotated[
-    AwareDatetime,
-    Field(
-        ge=datetime(1970, 1, 1, tzinfo=UTC),
-        le=datetime(9000, 1, 1, tzinfo=UTC),
-        description="ISO 8601 with a zone, such as 2026-12-24T18:00:00Z.",
-    ),
+    datetime,
+    BeforeValidator(_moment),
+    Field(description="ISO 8601 with a zone, such as 2026-12-24T18:00:00Z."),
 ]
 Id = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 Preview = Annotated[bool, Field(description="Change nothing; say what would start and wait.")]
@@ -132,7 +149,7 @@ class Report(Given):
     ] = ()
     since: Annotated[
         str | None,
-        _text("-7d", 40),
+        _time(names.BEFORE, "-7d"),
         Field(description="From when on: ISO 8601 with a zone, or -2h, -7d, -4w. Else four weeks."),
     ] = None
     by: Annotated[
@@ -200,7 +217,7 @@ class Reject(OfTask):
     note: Annotated[
         str,
         BeforeValidator(names.note),
-        _text("The discount is missing.", names.NOTE_LIMIT, minLength=1, pattern=_SAID),
+        _text("The discount is missing.", names.NOTE_LIMIT, names.WORDS),
         Field(description="What is to be done; the task's agent reads it."),
     ]
     preview: Preview = False
@@ -212,7 +229,7 @@ class Answer(OfTask):
     text: Annotated[
         str,
         BeforeValidator(lambda value: names.note(value, "text")),
-        _text("Blue, as in the logo.", names.NOTE_LIMIT, minLength=1, pattern=_SAID),
+        _text("Blue, as in the logo.", names.NOTE_LIMIT, names.WORDS),
         Field(description="The answer; the task's agent reads it."),
     ]
     preview: Preview = False
@@ -235,7 +252,7 @@ class RepoControl(Given):
 class Freeze(RepoControl):
     """How a repo is frozen."""
 
-    reason: Reason
+    reason: NeededReason
     until: Until = None
     allow: Annotated[WorkItem | None, Field(description="The work item that may pass.")] = None
 
@@ -250,7 +267,7 @@ class AgentControl(Given):
 class Suspend(AgentControl):
     """For how long an agent gets nothing to do, and why."""
 
-    reason: Reason
+    reason: NeededReason
     until: Until = None
 
 
@@ -259,8 +276,8 @@ class Add(Given):
 
     work_item: WorkItem = Field(validation_alias=AliasChoices("work_item", "work_item_id"))
     repo: Repo
-    title: Annotated[str, Field(max_length=names.TITLE_LIMIT)] = ""
-    description: Annotated[str, Field(max_length=names.TEXT_LIMIT)] = ""
+    title: Annotated[str, _text("Show the discount", names.TITLE_LIMIT, names.LINE)] = ""
+    description: Annotated[str, _text("In the cart, too.", names.TEXT_LIMIT, names.TEXT)] = ""
     track: Annotated[
         str,
         Field(description="full, fast, docs or one of the repo's own; empty is the repo's usual."),
@@ -300,7 +317,7 @@ class Events(Given):
 class JobLog(Given):
     """Which part of a job's log is asked for."""
 
-    job_id: Id
+    job_id: Annotated[Id, Field(examples=[1])]
     tail: Annotated[
         int | None, Field(ge=1, le=10_000, description="Only the last so many lines.")
     ] = None
@@ -318,4 +335,4 @@ class Notices(Given):
 class OfNotice(Given):
     """One notice."""
 
-    notice_id: Id
+    notice_id: Annotated[Id, Field(examples=[1])]

@@ -90,19 +90,19 @@ class FolderTracker:
 
     def item(self, item_id: str) -> Item | None:
         """One of them."""
-        page = self._pages().get(item_id)
+        page = self._page(item_id)
         return None if page is None else self._item(page)
 
     def remarks(self, item_id: str, after: datetime | None = None) -> Sequence[Remark]:
         """The sections of others than orch."""
-        page = self._pages().get(item_id)
+        page = self._page(item_id)
         said = [] if page is None else list(_remarks(page.body))
         return sorted((r for r in said if after is None or r.at >= after), key=lambda r: r.at)
 
     def tell(self, telling: Telling) -> None:
         """Add a section, and set the state, in one step: the file is replaced by another."""
         for _ in range(TRIES):
-            page = self._pages().get(telling.item_id)
+            page = self._page(telling.item_id)
             if page is None:
                 raise TrackerGone(f"There is no file for {names.shown(telling.item_id)} any more.")
             text = self._moved(page, telling.phase) + _section(page, telling)
@@ -119,6 +119,17 @@ class FolderTracker:
         return Readiness(MYSELF, tuple(problems), (f"{len(pages)} work items",))
 
     # --- files
+
+    def _page(self, item_id: str) -> Page | None:
+        """The page of an item that was here once. Raises TrackerUnavailable in an empty folder:
+        that is what is left of one whose disk is not mounted, and no word about its files."""
+        page = self._pages().get(item_id)
+        if page is None and not any(self._folder.glob("*.md")):
+            raise TrackerUnavailable(
+                f"{names.shown(self._folder.name)} holds no file, as if it were not mounted.",
+                suggested_fix="Mount it; if it is to be empty, put a README.md there to say so.",
+            )
+        return page
 
     def _pages(self) -> dict[str, Page]:
         """By their ids. One that cannot be read is no reason to believe it gone: raises

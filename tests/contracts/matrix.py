@@ -44,6 +44,7 @@ FAULT_WORDS: Final[Mapping[str, str]] = {
     "deleted": "the item was deleted",
     "moved-away": "the address leads elsewhere",
     "no-folder": "the folder is not there",
+    "empty-folder": "the folder is empty, as one whose disk is not mounted",
     "half-written": "a file is not whole",
 }
 
@@ -97,13 +98,13 @@ TRACKER: Final = Grid(
     verbs=("items", "item", "remarks", "tell", "prepare"),
     adapters={
         "plane": (*FAULTS, "bad-key", "no-entry", "no-project", "moved-away", "deleted"),
-        "folder": ("no-folder", "half-written", "deleted"),
+        "folder": ("no-folder", "empty-folder", "half-written", "deleted"),
         "memory": ("reset", "429", "bad-key", "lost", "deleted"),
     },
     by_fault={
         **dict.fromkeys(FAULTS, "later"),
         "slow": "done",
-        **dict.fromkeys(("no-folder", "half-written"), "later"),
+        **dict.fromkeys(("no-folder", "empty-folder", "half-written"), "later"),
         **dict.fromkeys(("bad-key", "no-entry", "no-project", "moved-away"), "refused"),
         "deleted": "none",
     },
@@ -113,6 +114,9 @@ TRACKER: Final = Grid(
         ("tell", "deleted"): "gone",
         ("items", "deleted"): "none",
         ("prepare", "deleted"): None,
+        # A new folder is empty as well: only who asks for what was there is told to wait.
+        ("items", "empty-folder"): "none",
+        ("prepare", "empty-folder"): None,
     },
     own={
         **{

@@ -104,10 +104,11 @@ class FolderWorld:
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         chosen = {"kind": "folder", "repo": "acme/shop", "path": self.folder}
         self.tracker = FolderTracker(self.folder, TrackerSettings.model_validate(chosen))
+        (self.folder / "README.md").write_text("Work items, a file for each.\n")
         self.seconds = 0
 
     def add(self, title: str, state: str = "Todo", **fields: Any) -> str:
-        item = f"WORK-{len(list(self.folder.glob('*.md'))) + 1}"
+        item = f"WORK-{len(list(self.folder.glob('WORK-*.md'))) + 1}"
         head = {"id": item, "title": title, "state": state, "by": self.ann, **fields}
         said = head.pop("description", "")
         lines = [f"{name}: {json.dumps(value)}" for name, value in head.items()]
@@ -143,14 +144,16 @@ class FolderWorld:
     def fail(self, fault: str) -> None:
         if fault == "half-written":
             (self.folder / "half.md").write_text("---\nid: WORK-9\n")
-        elif fault == "no-folder":
+        elif fault in ("no-folder", "empty-folder"):
             self.folder.rename(self.folder.with_name(f"{self.folder.name}-away"))
+        if fault == "empty-folder":
+            self.folder.mkdir()
 
     def mend(self) -> None:
         (self.folder / "half.md").unlink(missing_ok=True)
         away = self.folder.with_name(f"{self.folder.name}-away")
         if away.exists():
-            away.rename(self.folder)
+            away.rename(self.folder)  # onto the empty one, where there is one
 
     def _text(self, item: str) -> str:
         return (self.folder / f"{item}.md").read_text("utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from tests.flows.pipeline_bench import Pipeline
 
 
 @pytest.fixture
-def pipeline(sqlite_database: str, tmp_path: Path) -> Iterator[Pipeline]:
+def pipeline(kept_sqlite: Store, tmp_path: Path) -> Pipeline:
     """On an in-process store and a real git remote."""
-    store = Store(sqlite_database, synchronous="OFF")
-    yield Pipeline(Rig(store), tmp_path)
-    store.dispose()
+    return Pipeline(Rig(kept_sqlite), tmp_path)

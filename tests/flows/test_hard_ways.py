@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,10 @@ class Died(BaseException):
 
 
 @pytest.fixture
-def pipeline(sqlite_database: str, tmp_path: Path) -> Iterator[Pipeline]:
-    store = Store(sqlite_database, synchronous="OFF")
-    made = Pipeline(Rig(store), tmp_path)
+def pipeline(kept_sqlite: Store, tmp_path: Path) -> Pipeline:
+    made = Pipeline(Rig(kept_sqlite), tmp_path)
     made.rig.task(A, stage="analysis", track="docs")
-    yield made
-    store.dispose()
+    return made
 
 
 def die(pipeline: Pipeline, item: str = A) -> None:

@@ -77,17 +77,15 @@ class Seat:
 
 
 @pytest.fixture
-def seat(sqlite_database: str) -> Iterator[Seat]:
+def seat(kept_sqlite: Store) -> Seat:
     """A server that only reads, over ORCH-116, which holds `shop`, and ORCH-123 behind it."""
-    store = Store(sqlite_database, synchronous="OFF")
-    rig = Rig(store)
+    rig = Rig(kept_sqlite)
     rig.task("ORCH-116", repo="shop", title="Rework the cache")
     rig.task("ORCH-123", repo="shop", title="Log in is down")
     rig.workers()
     # Beside the rig's own ids, which are short.
     line = replace(rig.line, new_id=new_id)
-    yield Seat(rig, Answering(Desk(line, rig.clock, 2.0)))
-    store.dispose()
+    return Seat(rig, Answering(Desk(line, rig.clock, 2.0)))
 
 
 @pytest.fixture

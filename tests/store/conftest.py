@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
@@ -10,58 +9,20 @@ from typing import Any, NoReturn
 
 import pytest
 import structlog.testing
-from sqlalchemy import Connection, text
 
 from orch import serial_gate
 from orch.store import revisions
-from orch.store.schema import metadata
 from orch.store.session import Store
 from tests import services
 from tests.factories import START, Rig, SetClock
+from tests.kept import empty
 from tests.store import timed
 
 
-@pytest.fixture(
-    scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
-def kept_store(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Store]:
-    """One migrated store of each kind for all tests: what it has compiled is kept, its rows not."""
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("kept") / "orch.db"
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        opened = Store(f"sqlite:///{path}", synchronous="OFF")
-        yield opened
-        opened.dispose()
-        return
-    server = request.getfixturevalue("postgres_url")
-    url = services.create_database(server, request.getfixturevalue("postgres_template"))
-    opened = Store(url)
-    yield opened
-    opened.dispose()
-    services.drop_database(server, url)
-
-
 @pytest.fixture
-def rig(kept_store: Store) -> Iterator[Rig]:
+def rig(kept_store: Store) -> Rig:
     """A line without rows, its clock standing still; once on each kind of database."""
-    yield Rig(kept_store)
-    kept_store.write(empty)
-
-
-def empty(conn: Connection) -> None:
-    """Take every row out of every table; ids begin at 1 again."""
-    for table in reversed(metadata.sorted_tables):
-        conn.execute(table.delete())
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("SET LOCAL synchronous_commit = off"))
-        conn.execute(
-            text(
-                "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) "
-                "FROM pg_sequences WHERE last_value IS NOT NULL"
-            )
-        )
+    return Rig(kept_store)
 
 
 @pytest.fixture(

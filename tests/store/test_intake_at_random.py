@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orch.adapters.memory_tracker import MemoryTracker
 from orch.store.session import Store
 from tests.factories import Rig
-from tests.store.conftest import empty
+from tests.kept import empty
 from tests.store.tracker_desk import Desk
 
 ITEMS = ("a-1", "a-2", "a-3", "a-4")

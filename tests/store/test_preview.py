@@ -20,7 +20,7 @@ from orch.store import fleet, queries
 from orch.store.schema import tasks
 from orch.store.session import Store
 from tests.factories import START, Rig, dump
-from tests.store.conftest import empty
+from tests.kept import empty
 from tests.store.test_agreement import GLOBS, REPOS, build
 
 SIZE = 6

@@ -19,7 +19,7 @@ from orch.store import spells as spells_of_store
 from orch.store.session import Store
 from orch.store.tables_waits import waits, waits_cursor
 from tests.factories import START, Rig, SetClock
-from tests.store.conftest import empty
+from tests.kept import empty
 from tests.store.spell_book import SpellBook
 
 HOUR = 3600.0

@@ -13,7 +13,7 @@ from orch import dispatcher, explain, serial_gate, snapshot, spans
 from orch.store import answers, history, views
 from orch.store.schema import jobs, tasks
 from tests.factories import START, Rig, dump
-from tests.store.conftest import empty
+from tests.kept import empty
 from tests.store.random_life import Life, lives
 from tests.store.spell_book import SpellBook
 

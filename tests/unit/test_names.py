@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orch import names
-from orch.errors import BadInput
+from orch.errors import BadInput, DoesNotFit
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTILE: list[object] = [
@@ -131,6 +132,7 @@ def test_a_reason_may_be_empty_unless_it_is_required() -> None:
         ("2026-03-01T14:30:00+02:00", NOW + timedelta(minutes=30)),
         ("", None),
         (None, None),
+        ("9999-12-31T23:59:59-12:00", names.LATEST),  # beyond what UTC can say
     ],
 )
 def test_moments_that_pass_come_out_in_utc(given_: object, wanted: datetime | None) -> None:
@@ -152,8 +154,7 @@ def test_moments_that_pass_come_out_in_utc(given_: object, wanted: datetime | No
         "-5m",
         "+5w",
         "+1234567d",
-        "9999-12-31T23:59:59-12:00",  # beyond what UTC can say
-        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00+14:00",  # before what UTC can say
         90,
         "\x00",
     ],
@@ -242,3 +243,44 @@ def test_a_cleaned_text_is_one_short_line(value: str) -> None:
     assert len(cleaned) <= names.TITLE_LIMIT
     assert not set(cleaned) & set("\n\r\t\0\x1b\u2028\u202e")
     assert cleaned == names.cleaned(cleaned)
+
+
+LETTERS = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+
+
+@pytest.mark.parametrize(
+    ("grammar", "check"),
+    [
+        (names.TEXT, lambda value: names.text(value, "text")),
+        (names.LINE, lambda value: names.line(value, "line")),
+        (names.WORDS, names.note),
+        (names.WORDS, lambda value: names.reason(value, required=True)),
+    ],
+)
+def test_the_grammar_that_is_shown_is_the_one_that_decides(
+    grammar: str, check: Callable[[str], str]
+) -> None:
+    assert re.fullmatch(grammar, "one\r\ntwo") is None or check("one\r\ntwo") == "one\ntwo"
+    for letter in LETTERS:
+        try:
+            check(letter)
+        except BadInput:
+            assert re.fullmatch(grammar, letter) is None, ascii(letter)
+        else:
+            assert re.fullmatch(grammar, letter), ascii(letter)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 101, "a/" + "x" * 101, "a" * 100 + "/" + "b" * 100, "a.LOCK"]
+)
+def test_repos_as_long_as_their_column_and_no_longer(value: str) -> None:
+    with pytest.raises(BadInput):
+        names.repo(value)
+    assert names.repo("a" * 100 + "/" + "b" * 99)
+
+
+def test_a_time_on_the_wrong_side_of_now_is_no_mistake_of_writing() -> None:
+    with pytest.raises(DoesNotFit):
+        names.moment("2001-01-01T00:00:00Z", "until", NOW)
+    with pytest.raises(DoesNotFit):
+        names.past("2099-01-01T00:00:00Z", "since", NOW)

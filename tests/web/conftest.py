@@ -23,6 +23,7 @@ from orch.passwords import Passwords
 from orch.people import NewPerson
 from orch.store.session import Store
 from tests.factories import Rig
+from tests.web.described import Comparing
 from web import create_app
 from web.streams import Streams
 
@@ -86,11 +87,11 @@ class Web:
         self.known: dict[str, str] = {}
         self.pauses: list[float] = []
         self.changes = MemoryChanges()
-        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self._waited)
+        self.streams = Streams(most=2, longest=60, pause=self.pauses.append, stopwatch=self.waited)
         self.passwords = Passwords(CHEAP)
         self._made: tuple[tuple[Any, ...], Flask] | None = None
 
-    def _waited(self) -> Callable[[], float]:
+    def waited(self) -> Callable[[], float]:
         """Streams go by the pauses they have made."""
         began = sum(self.pauses)
         return lambda: sum(self.pauses) - began
@@ -104,6 +105,7 @@ class Web:
             parts["changes"] = self.changes
             app = create_app(self.line, self.settings, clock=self.rig.clock, **parts)
             app.jinja_env.bytecode_cache = COMPILED
+            app.test_client_class = Comparing
             self._made = (key, app)
         return self._made[1]
 
@@ -139,11 +141,9 @@ class Web:
 
 
 @pytest.fixture
-def sqlite_rig(sqlite_database: str) -> Iterator[Rig]:
+def sqlite_rig(kept_sqlite: Store) -> Rig:
     """A line without rows on SQLite: most of the web does not care which database it is."""
-    store = Store(sqlite_database, synchronous="OFF")
-    yield Rig(store)
-    store.dispose()
+    return Rig(kept_sqlite)
 
 
 @pytest.fixture
@@ -153,6 +153,15 @@ def web(sqlite_rig: Rig, tmp_path: Path) -> Web:
 
 
 @pytest.fixture
-def web_on_both(store: Store, tmp_path: Path) -> Web:
+def web_on_both(kept_store: Store, tmp_path: Path) -> Web:
     """The app, once on each kind of database."""
-    return Web(Rig(store), tmp_path)
+    return Web(Rig(kept_store), tmp_path)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def breakable_web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Web]:
+    """The app on a database whose schema the test may break, once on each kind."""
+    name = "sqlite_database" if request.param == "sqlite" else "pg_database"
+    opened = Store(request.getfixturevalue(name), synchronous="OFF")
+    yield Web(Rig(opened), tmp_path)
+    opened.dispose()

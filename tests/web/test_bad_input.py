@@ -17,8 +17,8 @@ MALFORMED_ITEMS = [
 ]  # fmt: skip
 MALFORMED_REPOS = ["", ".", "..", "a/b/c", ".git", "CON", "a" * 300, "%00", "x%20y", "-x"]
 BAD_TIMES = [
-    "yesterday", "2026-02-30T00:00:00Z", "2026-12-24", "2001-01-01T00:00:00Z", "%2B2x",
-    "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00%2B14:00", "%2B", "1e9",
+    "yesterday", "2026-02-30T00:00:00Z", "2026-12-24", "%2B2x",
+    "%2B", "1e9",
 ]  # fmt: skip
 
 Case = tuple[str, str, int, str]
@@ -47,11 +47,15 @@ CASES: list[Case] = [
     ("GET", "/tasks/..%2f..%2fetc", 404, "no_such_page"),
     ("GET", "/static/..%2f..%2f/etc/passwd", 404, "not_found"),
     ("GET", "/events?kind=x'%20OR%201=1", 400, "bad_input"),
+    ("GET", "/events?since=0", 400, "bad_input"),
+    ("GET", "/events?until=2026-03-01", 400, "bad_input"),
     ("GET", "/events?work_item=APP-9", 404, "unknown_task"),
     ("GET", "/jobs/999/log", 404, "unknown_job"),
     ("GET", "/jobs/1/log?tail=0", 400, "bad_input"),
     ("POST", "/serial-gate/pause?work_item=APP-9", 404, "unknown_task"),
     ("POST", f"{PAUSE}&now=perhaps", 400, "bad_input"),
+    ("POST", f"{PAUSE}&until=2001-01-01T00:00:00Z", 409, "does_not_fit"),
+    ("POST", f"{PAUSE}&until=0001-01-01T00:00:00%2B14:00", 409, "does_not_fit"),
     ("POST", f"{PAUSE}&reason=a%00b", 400, "bad_input"),
     ("POST", f"{PAUSE}&reason=%1b[31m", 400, "bad_input"),
     ("POST", f"{PAUSE}&reason=%ff", 400, "bad_input"),
@@ -161,7 +165,7 @@ NEW_TASKS: list[tuple[dict[str, Any], int, str]] = [
     ({"work_item": 4, "repo": "app"}, 400, "bad_input"),
     ({"work_item": "../x", "repo": "app"}, 400, "bad_input"),
     ({"work_item": "APP-4", "repo": "../x"}, 400, "bad_input"),
-    ({"work_item": "APP-4", "repo": "app", "track": "slow"}, 400, "bad_input"),
+    ({"work_item": "APP-4", "repo": "app", "track": "slow"}, 409, "does_not_fit"),
     ({"work_item": "APP-4", "repo": "app", "title": "a\nb"}, 400, "bad_input"),
     ({"work_item": "APP-4", "repo": "app", "title": "x" * 256}, 400, "bad_input"),
     ({"work_item": "APP-4", "repo": "app", "title": None}, 400, "bad_input"),
@@ -169,6 +173,8 @@ NEW_TASKS: list[tuple[dict[str, Any], int, str]] = [
     ({"work_item": "APP-4", "repo": "app", "depends_on": "APP-1"}, 400, "bad_input"),
     ({"work_item": "APP-4", "repo": "app", "depends_on": ["APP-9"]}, 404, "unknown_task"),
     ({"work_item": "APP-4", "repo": "app", "command": "id"}, 400, "bad_input"),
+    ({"work_item": "APP-4", "repo": "app", "paused": 0}, 400, "bad_input"),
+    ({"work_item": "APP-4", "repo": "app", "paused": "true"}, 400, "bad_input"),
     ({"work_item": "APP-1", "repo": "app"}, 409, "already_exists"),
 ]
 

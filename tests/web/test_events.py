@@ -63,7 +63,7 @@ def test_who_when_and_why_narrow_in_both_directions(web_on_both: Web) -> None:
     ):
         assert ids(web_on_both, query) == ids(web_on_both, f"{query}&after=0") == found
     assert ids(web_on_both, "until=2026-03-01T12:30:00%2B00:00&actor=bob") == []
-    for wrong in ("since=2026-03-01", "until=9999-12-31T23:59:59Z", "actor=%00"):
+    for wrong in ("since=2026-03-01", "until=2026-02-30T00:00:00Z", "actor=%00"):
         assert web_on_both.client.get(f"/events?{wrong}").status_code == 400
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from orch.health import STUCK_SECONDS
-from orch.store import fleet, ledger
+from orch.store import feeds, fleet, ledger
 from tests.web.conftest import Web
 
 
@@ -54,6 +54,19 @@ def test_a_broker_that_is_away_is_named(web: Web) -> None:
     assert (found["status"], found["broker"]) == ("degraded", False)
 
 
+def stop_feed(web: Web, name: str) -> None:
+    """Let a tracker or forge have refused orch for good."""
+
+    def stop(conn: Connection) -> None:
+        now = web.rig.clock()
+        feeds.know(conn, [name], now)
+        row = feeds.take(conn, name, now, 60, urgent=True)
+        assert row is not None
+        feeds.stop(conn, row, now, "the key is bad")
+
+    web.rig.store.write(stop)
+
+
 @pytest.mark.parametrize("agent_lives", [True, False])
 def test_claims_that_nobody_starts_although_workers_live_are_named(
     web_on_both: Web, agent_lives: bool
@@ -71,20 +84,21 @@ def test_claims_that_nobody_starts_although_workers_live_are_named(
     )
 
 
-def test_an_unreadable_clause_is_named(web: Web) -> None:
-    healthy(web)
-    web.rig.store.write(lambda conn: conn.execute(text("ALTER TABLE repo_freeze RENAME TO away")))
-    assert health(web)["degraded"] == ["freeze"]
+def test_an_unreadable_clause_is_named(breakable_web: Web) -> None:
+    healthy(breakable_web)
+    rename = text("ALTER TABLE repo_freeze RENAME TO away")
+    breakable_web.rig.store.write(lambda conn: conn.execute(rename))
+    assert health(breakable_web)["degraded"] == ["freeze"]
 
 
 def test_ready_means_that_the_schema_is_this_version_s(web_on_both: Web) -> None:
     assert web_on_both.client.get("/readyz").get_json() == {"status": "ready"}
 
 
-def test_another_schema_is_not_ready(web: Web) -> None:
+def test_another_schema_is_not_ready(breakable_web: Web) -> None:
     newer = text("UPDATE alembic_version SET version_num = '9999'")
-    web.rig.store.write(lambda conn: conn.execute(newer))
-    answer = web.client.get("/readyz")
+    breakable_web.rig.store.write(lambda conn: conn.execute(newer))
+    answer = breakable_web.client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     problem = answer.get_json(force=True)
     assert problem["code"] == "schema_mismatch"
@@ -174,12 +188,13 @@ def test_strangers_are_told_how_the_line_is_and_nothing_that_it_holds(
     until = now + timedelta(hours=1)
     web.rig.store.write(lambda conn: fleet.suspend(conn, "analyst", until, canary, now))
     web.rig.store.write(lambda conn: fleet.leave(conn, "w-developer", now))
+    stop_feed(web, f"tracker:{canary}")
     told = web.client.get("/healthz", headers=header)
     assert told.status_code == 200
     assert canary not in told.text
     assert "developer" not in told.text
     found = told.get_json()
-    assert (found["status"], found["problems"]) == ("degraded", ["worker"])
+    assert (found["status"], found["problems"]) == ("degraded", ["feed", "worker"])
     known = {"status", "problems", "database", "broker", "generated_at", "beat", "sweep"}
     assert set(found) == known
     assert found["beat"]["seconds"] == 0.0
@@ -193,7 +208,7 @@ def test_many_who_ask_cost_as_much_as_one(web: Web, monkeypatch: pytest.MonkeyPa
 
     def report(*_: object) -> dict[str, Any]:
         asked.append(1)
-        return {}
+        return {"status": "degraded", "problems": [], "database": False, "broker": True}
 
     monkeypatch.setattr("orch.health.report", report)
     client = web.client

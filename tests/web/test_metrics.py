@@ -203,12 +203,15 @@ def test_parked_tasks_freezes_and_a_broker_that_is_away_are_told(web_on_both: We
     assert values(web_on_both, "orch_broker_up") == {"": 0}
 
 
-def test_a_clause_that_cannot_be_read_is_told_and_the_rest_still_shown(web: Web) -> None:
-    web.rig.task("APP-1")
-    web.rig.store.write(lambda conn: conn.execute(text("ALTER TABLE repo_freeze RENAME TO away")))
-    degraded = values(web, "orch_clause_degraded", "clause")
+def test_a_clause_that_cannot_be_read_is_told_and_the_rest_still_shown(
+    breakable_web: Web,
+) -> None:
+    breakable_web.rig.task("APP-1")
+    rename = text("ALTER TABLE repo_freeze RENAME TO away")
+    breakable_web.rig.store.write(lambda conn: conn.execute(rename))
+    degraded = values(breakable_web, "orch_clause_degraded", "clause")
     assert (degraded["freeze"], degraded["paused"]) == (1, 0)
-    assert values(web, "orch_waiting_jobs") == {"": 1}
+    assert values(breakable_web, "orch_waiting_jobs") == {"": 1}
 
 
 def test_a_repo_s_name_cannot_break_the_lines(web: Web) -> None:

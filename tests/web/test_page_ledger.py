@@ -152,7 +152,7 @@ def test_whatever_was_said_stays_text(web: Web, text: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["since=yesterday", "since=0001-01-01", "kind=x", "before=-1", "text=%00", "colour=red"],
+    ["since=yesterday", "kind=x", "before=-1", "text=%00", "colour=red"],
 )
 def test_a_filter_that_cannot_be_is_named(web: Web, query: str) -> None:
     assert person(web, "viewer").get(f"/ui/ledger?{query}").status_code == 400

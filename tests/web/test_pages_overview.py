@@ -8,7 +8,7 @@ import pytest
 
 from orch import health, overview
 from orch.adapters.memory_queue import MemoryQueue
-from orch.store import fleet, ledger
+from orch.store import fleet, inbox, ledger
 from tests.factories import PASSED, Rig, ScriptedRunner
 from tests.web.conftest import Web
 from tests.web.reader import Element, client_of, read
@@ -34,6 +34,14 @@ def test_an_empty_line_is_told_as_such(web: Web) -> None:
     assert "Nobody is waited for" in card(page, "asks").text
     assert "No repo is frozen" in card(page, "frozen").text
     assert "beat has never rung" in card(page, "health").text
+
+
+def test_whoever_sends_webhooks_was_last_heard_of_at_a_time(web: Web) -> None:
+    web.rig.store.write(lambda conn: inbox.hear(conn, "gitea", web.rig.clock()))
+    web.rig.clock.advance(7200)
+    told = card(first(web), "health").text
+    assert "Webhooks of gitea" in told
+    assert "the last came 2 h ago" in " ".join(told.split())
 
 
 def test_the_longest_wait_of_each_repo_says_what_would_make_it_run(web_on_both: Web) -> None:

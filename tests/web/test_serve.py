@@ -3,63 +3,44 @@
 from __future__ import annotations
 
 import http.client
-import logging
-import os
+import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from flask import Flask, Response, request
-from gunicorn.config import Config
 
-from web.serve import THREADS, Worker
+from tests.web.serving import InThread, served
+from web.problems import TYPE
+from web.serve import REQUEST_LINE, THREADS, Worker
 from web.streams import Streams
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\na"
 HEAD = "HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
-class _Impatient(Worker):
+class Impatient(InThread):
     request_seconds = 0.1
 
-    def init_signals(self) -> None:
-        """Signals reach only the main thread, in which the test is."""
 
-
-class _Loaded:
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-
-    def wsgi(self) -> Flask:
-        return self._app
-
-
-@contextmanager
-def served(make: Callable[[list[Worker]], Flask]) -> Iterator[int]:
-    """A worker of the web server in a thread; its port."""
-    workers: list[Worker] = []
-    cfg = Config()
-    cfg.set("threads", THREADS)
-    cfg.set("graceful_timeout", 5)
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as listener:
-        port: int = listener.getsockname()[1]
-        log: Any = logging.getLogger("test.gunicorn")
-        log.close_on_exec = lambda: None
-        log.access = lambda *_: None
-        worker = _Impatient(0, os.getppid(), [listener], _Loaded(make(workers)), 30, cfg, log)
-        workers.append(worker)
-        thread = threading.Thread(target=worker.init_process, daemon=True)
-        thread.start()
-        try:
-            yield port
-        finally:
-            worker.handle_exit(15, None)
-            thread.join(10)
-            worker.tmp.close()
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ("GET /" + REQUEST_LINE * "a" + " " + HEAD + "\r\n", 414, "address_too_long"),
+        ("GET / " + HEAD + "X-Much: " + 9000 * "a" + "\r\n\r\n", 431, "headers_too_large"),
+        ("GET / " + HEAD + "Bad Header: 1\r\n\r\n", 400, "bad_request"),
+        ("POST / " + HEAD + "Transfer-Encoding: odd\r\n\r\n", 501, "refused"),
+    ],
+)
+def test_what_the_server_itself_refuses_is_a_problem(sent: str, status: int, code: str) -> None:
+    with served(answering) as port, closing(socket.create_connection(("127.0.0.1", port))) as sock:
+        sock.sendall(sent.encode())
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, answer.headers["Content-Type"]) == (status, TYPE)
+        assert json.loads(answer.read())["code"] == code
 
 
 def asked(port: int, address: str = "/healthz", body: bytes | None = None) -> int:
@@ -90,7 +71,7 @@ def answering(_: list[Worker]) -> Flask:
     ids=["half a body", "half a head", "silent", "never closing"],
 )
 def test_b10_clients_that_say_half_or_nothing_keep_nobody_else_out(clients: int, said: str) -> None:
-    with served(answering) as port, ExitStack() as open_:
+    with served(answering, Impatient) as port, ExitStack() as open_:
         for _ in range(clients):
             sock = open_.enter_context(socket.create_connection(("127.0.0.1", port)))
             sock.sendall(said.encode())
@@ -104,13 +85,13 @@ def test_an_answer_may_take_longer_than_a_request() -> None:
         @app.post("/slow")
         def answer() -> bytes:
             data = request.get_data()
-            threading.Event().wait(2 * _Impatient.request_seconds)
+            threading.Event().wait(2 * Impatient.request_seconds)
             workers[0].murder_keepalived()
             return data
 
         return app
 
-    with served(slow) as port:
+    with served(slow, Impatient) as port:
         assert [asked(port, "/slow", body) for body in (b"x" * 50_000, b"")] == [200, 200]
 
 
@@ -127,7 +108,7 @@ def test_half_a_form_is_not_taken_for_a_whole_one() -> None:
 
         return app
 
-    with served(noting) as port, socket.create_connection(("127.0.0.1", port)) as sock:
+    with served(noting, Impatient) as port, socket.create_connection(("127.0.0.1", port)) as sock:
         sock.sendall(f"POST /form {HEAD}{FORM}".encode())
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(4096):
