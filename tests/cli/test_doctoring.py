@@ -17,6 +17,7 @@ from orch.clock import utc_now
 from orch.ports import Readiness
 from orch.store import feeds, fleet, inbox
 from orch.store.moments import DATABASE_TIME
+from orch.store.session import Connection
 from tests.cli.conftest import CommandLine
 from tests.contracts.plane_stub import KEY, WORKSPACE
 from tests.contracts.stubs import Stub
@@ -87,14 +88,42 @@ def test_one_repo_that_cannot_be_built_keeps_nothing_else_from_being_looked_at(
     assert ("tracker main", "well") in found
 
 
+def test_a_broker_that_is_away_is_wrong(orch: CommandLine, bell: MemoryQueue) -> None:
+    bell.down = True
+    assert ("broker", "wrong") in _findings(orch, 1)
+
+
+def test_workers_of_another_version_are_worth_a_look(orch: CommandLine) -> None:
+    orch.staff("developer")
+    assert "Workers of other versions run: 0" in _findings(orch, 1)["workers", "look"]
+
+
+def test_a_machine_without_git_is_told(
+    orch: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(folder))
+    assert ("git", "wrong") in _findings(orch, 1)
+
+
+def test_a_feed_that_fails_says_since_when_and_why(orch: CommandLine) -> None:
+    def fail(conn: Connection) -> None:
+        feeds.know(conn, ["tracker:main"], DATABASE_TIME)
+        row = feeds.take(conn, "tracker:main", DATABASE_TIME, 60, urgent=True)
+        assert row is not None
+        feeds.failed(conn, row, DATABASE_TIME, 10, "no answer")
+
+    orch.line().store.write(fail)
+    assert "UTC: no answer" in _findings(orch, 1)["feed tracker:main", "wrong"]
+
+
 def test_a_feed_that_was_stopped_is_wrong(orch: CommandLine) -> None:
     line = orch.line()
 
-    def stop(conn: object) -> None:
-        feeds.know(conn, ["tracker:main"], DATABASE_TIME)  # type: ignore[arg-type]
-        row = feeds.take(conn, "tracker:main", DATABASE_TIME, 60, urgent=True)  # type: ignore[arg-type]
+    def stop(conn: Connection) -> None:
+        feeds.know(conn, ["tracker:main"], DATABASE_TIME)
+        row = feeds.take(conn, "tracker:main", DATABASE_TIME, 60, urgent=True)
         assert row is not None
-        feeds.stop(conn, row, DATABASE_TIME, "the key is bad")  # type: ignore[arg-type]
+        feeds.stop(conn, row, DATABASE_TIME, "the key is bad")
 
     line.store.write(stop)
     assert "the key is bad" in _findings(orch, 1)["feed tracker:main", "wrong"]
