@@ -67,6 +67,7 @@ docs: setup ## write the generated pages anew
 	@$(BIN)/python -m orch.docs
 	@$(BIN)/python -m web.reference
 	@$(BIN)/python -m tests.contracts.matrix
+	@$(BIN)/python -m tests.cli.doctor_page
 
 pictures: setup ## take the pictures of the pages anew (needs Chromium)
 	@ORCH_PICTURES=docs/img $(PYTEST) -q tests/browser/test_pictures.py

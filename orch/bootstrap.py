@@ -30,6 +30,7 @@ from orch.ports import (
     AgentRunner,
     Forge,
     JobQueue,
+    PullRequests,
     Remote,
     RepoCommand,
     RepoCommands,
@@ -300,6 +301,13 @@ def build_forge(settings: Settings) -> Forge:
 def build_remote(settings: Settings, name: str) -> Remote:
     """The shared repository of the repo of this name."""
     return _remote(name, settings.repos[name])
+
+
+def build_pulls(settings: Settings, name: str) -> PullRequests:
+    """The pull requests of the repo of this name. Raises ConfigError."""
+    from orch import forge_building
+
+    return forge_building.build_pulls(settings, name, settings.repos[name])
 
 
 def git_version(settings: Settings) -> str:

@@ -376,7 +376,13 @@ def _from_dotenv(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} cannot be read: {error}.") from error
     pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, sign, value in pairs if sign}
+    return {name.strip(): _unquoted(value.strip()) for name, sign, value in pairs if sign}
+
+
+def _unquoted(value: str) -> str:
+    """Without one pair of quotes around it: more of them belong to the value."""
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if is_quoted else value
 
 
 def _all_problems(error: ValidationError, places: dict[str, str]) -> str:

@@ -59,16 +59,20 @@ def _well(about: str, said: str) -> Finding:
 
 
 def database(store: Store) -> Iterator[Finding]:
-    """Whether it answers, has this version's schema, and all of its indexes."""
-    about = "database"
+    """Whether it answers, and has this version's schema: without that, nothing is to be had of
+    it."""
     revisions.require_current(store)
-    yield _well(about, f"It answers, and is at revision {revisions.newest()}.")
+    yield _well("database", f"It answers, and is at revision {revisions.newest()}.")
+
+
+def complete(store: Store) -> Iterator[Finding]:
+    """Whether it has all of its indexes."""
     wrong = indexes.faults(store)
     for fault in wrong:
         fix = "Drop it if it is there, and make it anew as docs/operating.md shows."
-        yield Finding(about, "wrong", f"{fault[0].upper()}{fault[1:]}.", fix)
+        yield Finding("indexes", "wrong", f"{fault[0].upper()}{fault[1:]}.", fix)
     if not wrong:
-        yield _well(about, "All indexes are there, with the rows they are meant for.")
+        yield _well("indexes", "All are there, with the rows they are meant for.")
 
 
 def clock(line: Line, here: Callable[[], datetime]) -> Iterator[Finding]:
@@ -161,17 +165,23 @@ def repository(forge: Forge, remote: Remote) -> Iterator[Finding]:
     yield _well(f"repo {remote.repo}", f"Its default branch is at {tip[:12]}.")
 
 
-def tracker(name: str, asked: Tracker) -> Iterator[Finding]:
-    """What stands in the way of working with a tracker."""
-    yield from readiness(f"tracker {name}", asked.prepare())
+def tracker(name: str, asked: Tracker, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """What stands in the way of working with a tracker, and whether its clock goes with ours."""
+    yield from readiness(f"tracker {name}", asked.prepare(), now)
 
 
-def readiness(about: str, found: Readiness) -> Iterator[Finding]:
+def readiness(about: str, found: Readiness, now: Callable[[], datetime]) -> Iterator[Finding]:
     """The same of whatever says what stands in the way."""
+    if found.moment is not None:
+        # Told to the second that had begun.
+        ahead = (now() - found.moment).total_seconds() - 0.5
+        yield aside(about, "the one there", ahead)
     for problem in found.problems:
         yield Finding(about, "wrong", problem)
+    for advice in found.advice:
+        yield Finding(about, "look", advice)
     if not found.problems:
-        yield _well(about, f"orch is {found.myself or 'let in'} there.")
+        yield _well(about, f"orch is {found.myself} there." if found.myself else "orch is let in.")
     for note in found.notes:
         yield _well(about, note)
 
@@ -189,26 +199,55 @@ def feeds_of(line: Line) -> Iterator[Finding]:
             yield Finding(about, "wrong", said, "It is asked again; `orch tracker sync` asks now.")
 
 
-def heard(line: Line, sources: Iterable[str], now: Callable[[], datetime]) -> Iterator[Finding]:
-    """When the last webhook of each of these came."""
+def heard(
+    line: Line, sources: Iterable[str], now: Callable[[], datetime], private: str = ""
+) -> Iterator[Finding]:
+    """When the last webhook of each of these came; `private` is the host they are sent to, where
+    its address is no public one."""
     seen = line.store.read(inbox.last_seen)
     for source in sources:
-        yield webhooks(source, seen.get(source), now())
+        yield webhooks(source, seen.get(source), now(), private)
 
 
 SILENCE: Final = 24 * 3600.0
 """Seconds without a webhook after which it is worth a look whether they arrive."""
 
 
-def webhooks(source: str, last: datetime | None, now: datetime) -> Finding:
+ALLOWING: Final = {
+    "gitea": "Gitea sends to public addresses only: let [webhook] ALLOWED_HOST_LIST of its app.ini "
+    "have {host}.",
+    "plane": "Plane sends to no private address: let WEBHOOK_ALLOWED_HOSTS of its server have "
+    "{host}, or WEBHOOK_ALLOWED_IPS its network.",
+    "github": "github.com reaches no private address, such as that of {host}.",
+}
+"""What the other side has to allow, where orch is at a private address."""
+
+
+def webhooks(source: str, last: datetime | None, now: datetime, private: str = "") -> Finding:
     """What it means that the last webhook of a source came then."""
     about = f"webhooks of {source}"
     fix = "Nothing is lost, polling finds it; docs/webhooks.md says what usually keeps them away."
+    if private:
+        fix = f"{ALLOWING[source].format(host=private)} {fix}"
     if last is None:
         return Finding(about, "look", "None has ever come.", fix)
     hours = (now - last).total_seconds() / 3600
     said = f"The last one came at {last:%Y-%m-%d %H:%M} UTC, {hours:.1f} hours ago."
     return Finding(about, "look", said, fix) if hours * 3600 > SILENCE else _well(about, said)
+
+
+def door(source: str, url: str, status: int | None) -> Finding:
+    """What it means that the public address for webhooks, merely looked at, answers so; None is
+    not at all."""
+    about = f"webhooks of {source}"
+    if status == 405:  # it takes what is posted
+        return _well(about, f"{url} can be reached from here.")
+    if status is None:
+        said, fix = f"{url} gives no answer here.", "Start `orch web`, or see to name and proxy."
+    else:
+        said = f"{url} answers {status} here, as if orch were not there."
+        fix = "Let the proxy pass it on, and ORCH_WEB_NAMES have its host name."
+    return Finding(about, "look", said, fix)
 
 
 def _sentence(words: str) -> str:

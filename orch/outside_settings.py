@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -117,9 +117,6 @@ class OutsideSettings(BaseModel):
     poll_seconds: Seconds = Field(
         30, description="How often a tracker or forge is asked what is new there."
     )
-    outside_hosts: tuple[str, ...] = Field(
-        (), description="Comma-separated private hosts that trackers and forges may be at."
-    )
 
     @field_validator("trackers", check_fields=False)
     @classmethod
@@ -127,11 +124,4 @@ class OutsideSettings(BaseModel):
         for name in value:
             if not TRACKER_NAME.match(name):
                 raise ValueError(f"{name}: a tracker is called by 1 to 32 of a-z, 0-9, - and _")
-        return value
-
-    @field_validator("outside_hosts", mode="before")
-    @classmethod
-    def _split_hosts(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -71,6 +73,8 @@ class Service:
     ) -> None:
         """`url` is the base all paths are added to; `headers` may hold a secret."""
         self.url = url.rstrip("/")
+        self.moment: datetime | None = None
+        """What its clock said with its last answer, to a second; None when it said nothing."""
         self._headers = {"Accept": "application/json", "User-Agent": "orch", **(headers or {})}
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=connect, read=read), retries=False, maxsize=2
@@ -109,6 +113,7 @@ class Service:
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NoAnswer(f"{method} {self.url}{path} got no answer: {_plain(error)}.") from error
+        self.moment = _moment(answer.headers.get("Date", ""))
         if len(raw) > ANSWER_LIMIT:
             raise NoAnswer(f"{method} {self.url}{path} answered more than {ANSWER_LIMIT} bytes.")
         return _understood(method, f"{self.url}{path}", answer.status, raw, answer.headers.items())
@@ -117,6 +122,13 @@ class Service:
 def part(value: object) -> str:
     """One part of a path, with everything escaped that could end it."""
     return quote(str(value), safe="")
+
+
+def _moment(said: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(said).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _understood(

@@ -69,6 +69,7 @@ VERBS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "agent": ("fleet", "List agents; suspend one for all tasks, and resume it."),
     },
     "Set up": {
+        "init": ("initialising", "Ask what orch has to know, and write orch.toml and .env."),
         "check": ("setting_up", "Show the settings in force, or all that is wrong with them."),
         "doctor": ("doctoring", "Look at everything orch stands on, and say what is wrong."),
         "db": ("setting_up", "Bring the database up to date, or show its revision."),

@@ -72,6 +72,9 @@ from orch.ports.pulls import (
     Page as Page,
 )
 from orch.ports.pulls import (
+    Preparing as Preparing,
+)
+from orch.ports.pulls import (
     PullRequests as PullRequests,
 )
 from orch.ports.tracker import (

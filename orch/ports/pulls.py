@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from orch.ports.forge import Mark, Pull
+from orch.ports.tracker import Readiness
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,17 @@ class Message:
 
     subject: str
     text: str = ""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """What a service may be able to do beside its pull requests: say what is in their way."""
+
+    def prepare(self, base: str, hook: str) -> Readiness:
+        """Look at what orch may do there, at the protection of this branch (empty: the default
+        one), and at the webhook to this address (empty: none is wanted). Changes nothing. Raises
+        GitUnreachable."""
+        ...
 
 
 class PullRequests(Protocol):

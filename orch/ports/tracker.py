@@ -90,7 +90,8 @@ class Telling:
 
 @dataclass(frozen=True)
 class Readiness:
-    """What stands in the way of working with a tracker, in words a person can act on."""
+    """What stands in the way of working with a tracker or a forge, in words a person can act
+    on."""
 
     myself: str = ""
     """As whom orch is known there."""
@@ -98,6 +99,10 @@ class Readiness:
     """Empty when all is well."""
     notes: tuple[str, ...] = ()
     """What was found or made: states, projects, rates."""
+    moment: datetime | None = None
+    """What its clock said a moment ago, to a second; None where it has none of its own."""
+    advice: tuple[str, ...] = ()
+    """What had better be otherwise, though orch can work so."""
 
 
 class Tracker(Protocol):

@@ -74,6 +74,10 @@ class Repo:
         self.outdated_blocked = True
         self.may_merge = True
         self.archived = False
+        self.permissions = {"admin": False, "push": True, "pull": True}
+        self.protection: dict[str, Any] | None = None
+        """What administrators are told of main's protection; None is none of its own."""
+        self.hooks: list[dict[str, Any]] = []
         self.token = TOKEN
         self.scopes = ("write:repository", "write:issue")
         self.computing = 0
@@ -152,7 +156,9 @@ class Gitea(Repo):
 
     def _answers(self) -> dict[str, Any]:
         return {
-            "repoGet": lambda call: Said(200, {"default_branch": "main", "id": 11}),
+            "repoGet": self._repo,
+            "repoListHooks": lambda call: self._for_admins(self.hooks),
+            "repoGetBranchProtection": lambda call: self._for_admins(self.protection or {}),
             "userGetCurrent": lambda call: Said(200, {"id": 7, "login": "orch-bot"}),
             "getVersion": lambda call: Said(200, {"version": "1.27.0"}),
             "repoGetBranch": self._branch,
@@ -200,11 +206,20 @@ class Gitea(Repo):
         found = [each for each in self.requests if str(each.number) == number]
         return Said(200, self._shown(found[0])) if found else _not_found()
 
+    def _repo(self, call: Call) -> Said:
+        body = {"default_branch": "main", "id": 11, "archived": self.archived}
+        return Said(200, {**body, "permissions": self.permissions})
+
+    def _for_admins(self, body: Any) -> Said:
+        is_told = self.permissions["admin"]
+        return Said(200, body) if is_told else _error(403, "user should be an owner or admin")
+
     def _branch(self, call: Call) -> Said:
         name = call.params["branch"]
         if not self.at(name):
             return _not_found()
-        protected = name == "main" and bool(self.contexts or self.approvals)
+        asked = self.contexts or self.approvals or self.protection is not None
+        protected = name == "main" and bool(asked)
         body = {
             "name": name,
             "commit": {"id": self.at(name)},

@@ -55,6 +55,9 @@ class GitHubState:
         self.rules: list[dict[str, Any]] = []
         self.protection: dict[str, Any] | None = None
         self.is_admin = True
+        self.may_push = True
+        self.is_archived = False
+        self.hooks: list[dict[str, Any]] = []
         self.reads_runs = True
         self.has_drafts = True
         self.blocked = False

@@ -234,7 +234,13 @@ class GitHubStub(Pulls, Marks, Graph):
         return (201, {"token": APP_TOKEN, "expires_at": self.expires_at})
 
     def do_repos_get(self, body: Any) -> Any:
-        return {"default_branch": "main", "full_name": self.name}
+        known = {"default_branch": "main", "full_name": self.name, "archived": self.is_archived}
+        return {**known, "permissions": {"push": self.may_push, "admin": self.is_admin}}
+
+    def do_repos_list_webhooks(self, body: Any, per_page: str) -> Any:
+        if not self.is_admin:
+            raise Refused(404, "Not Found")
+        return self.hooks
 
     def do_repos_get_branch(self, body: Any, branch: str) -> Any:
         found = self.protection or {}

@@ -79,7 +79,7 @@ def test_rules_that_change_are_applied_to_what_was_read_before(desk: Desk) -> No
 @pytest.mark.parametrize(
     ("labels", "why"),
     [
-        (("repo:acme/unknown",), "“acme/unknown” is no repo of orch.toml."),
+        (("repo:acme/unknown",), "“acme/unknown” is no repo of orch.toml"),
         (("repo:acme/shop", "repo:app"), "more than one repo: acme/shop, app"),
         (("track:slow",), "“slow” is not a track"),
     ],

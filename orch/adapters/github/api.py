@@ -78,6 +78,11 @@ class Repository:
         """The App orch is here, or None: it is a user."""
         return self._gateway.credentials.app_id
 
+    @property
+    def moment(self) -> datetime | None:
+        """What GitHub's clock said with its last answer."""
+        return self._gateway.rest.moment
+
     def now(self) -> datetime:
         """The present moment."""
         return self._gateway.now()

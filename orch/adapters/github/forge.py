@@ -9,8 +9,9 @@ from orch.adapters.github.api import Gateway, Repository, Wait
 from orch.adapters.github.marks import Marks
 from orch.adapters.github.merging import Merging
 from orch.adapters.github.pulls import PullPages
+from orch.adapters.github.rights import look
 from orch.errors import ConfigError
-from orch.ports import Mark, Message, Page, Pull
+from orch.ports import Mark, Message, Page, Pull, Readiness
 
 
 class GitHubPulls:
@@ -36,6 +37,7 @@ class GitHubPulls:
         self._pages = PullPages(repository, reviewers)
         self._marks = Marks(repository)
         self._merging = Merging(repository, self._pages, wait)
+        self._repository = repository
 
     @as_known()
     def find(self, base: str, branches: Sequence[str]) -> Mapping[str, Pull]:
@@ -77,3 +79,8 @@ class GitHubPulls:
         """Close an open pull request without merging it. Raises GitUnreachable, GitRefused."""
         if pull.number is not None:
             self._pages.close(pull.number)
+
+    @as_known()
+    def prepare(self, base: str, hook: str) -> Readiness:
+        """Look at rights, rules and webhook. Raises GitUnreachable."""
+        return look(self._repository, base, hook)

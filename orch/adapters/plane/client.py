@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from orch import names
@@ -31,6 +32,11 @@ class Plane:
 
     def __repr__(self) -> str:
         return f"Plane({self._service.url}, {self.workspace}, {self.project})"
+
+    @property
+    def moment(self) -> datetime | None:
+        """What Plane's clock said with its last answer."""
+        return self._service.moment
 
     def ask(
         self,

@@ -194,7 +194,7 @@ class PlaneTracker:
             myself = self._people.called(myself)
         except TrackerRefused as error:
             problems.append(f"{error.message} {error.suggested_fix}")
-        return Readiness(myself, tuple(problems), tuple(notes))
+        return Readiness(myself, tuple(problems), tuple(notes), self._plane.moment)
 
     def _look_at_project(self, problems: list[str], notes: list[str], make: bool) -> None:
         notes.append(

@@ -14,6 +14,8 @@ from typing import Any, Final
 import structlog
 
 from orch import names
+from orch.adapters.gitea.api import PAGE_SIZE, SAID_LIMIT, Api, rows_of, text_at, words_of
+from orch.adapters.gitea.rights import Rights
 from orch.errors import (
     BadInput,
     GitError,
@@ -23,10 +25,10 @@ from orch.errors import (
     GitRefused,
     GitUnreachable,
 )
-from orch.ports import Mark, Message, Page, Pull
+from orch.ports import Mark, Message, Page, Pull, Readiness
 from orch.pull_text import rewritten
 from orch.repo_settings import MergeStyle
-from orch.rest import Answer, NoAnswer, Service, part
+from orch.rest import Answer, Service, part
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +37,8 @@ UNFINISHED: Final = "WIP: "
 """What Gitea knows an unfinished pull request by; it merges none."""
 WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between tries of a merge that Gitea is not ready for yet."""
-PAGE_SIZE, MOST_PAGES = 50, 4
-"""What one list of pull requests brings, and how many are read before each is asked for."""
-SAID_LIMIT: Final = 250
-"""Letters of a status's description."""
+MOST_PAGES: Final = 4
+"""How many lists of pull requests are read before each is asked for."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class GiteaPulls:
     ) -> None:
         """`service` is at `…/api/v1`; `token` is asked before each request, `wait` takes
         seconds."""
-        self._api = _Api(service, way.repo, token)
+        self._api = Api(service, way.repo, token)
         self._why = _Refusals(self._api)
         self._way = way
         self._wait = wait
@@ -74,7 +74,7 @@ class GiteaPulls:
         wanted, found = set(branches), dict[str, Pull]()
         for body in self._candidates(found, wanted, base):
             pull = _pull(body)
-            mine = pull.branch in wanted and _is_own(body) and _text(body, "base", "ref") == base
+            mine = pull.branch in wanted and _is_own(body) and text_at(body, "base", "ref") == base
             if mine and (pull.branch not in found or pull.state == "open"):
                 found[pull.branch] = pull
         return found
@@ -85,8 +85,8 @@ class GiteaPulls:
         if known is None or known.state != "open":
             return self._opened(page, title)
         there = self._api.ask("GET", self._api.of(known))
-        wanted = {"title": title, "body": rewritten(_text(there, "body"), page.text)}
-        changed = {name: new for name, new in wanted.items() if _text(there, name) != new}
+        wanted = {"title": title, "body": rewritten(text_at(there, "body"), page.text)}
+        changed = {name: new for name, new in wanted.items() if text_at(there, name) != new}
         if changed:
             there = self._api.ask("PATCH", self._api.of(known), changed)
         if page.ready and "title" in changed:
@@ -140,6 +140,10 @@ class GiteaPulls:
         """Close an open one without merging it. Raises GitError."""
         self._api.ask("PATCH", self._api.of(pull), {"state": "closed"})
 
+    def prepare(self, base: str, hook: str) -> Readiness:
+        """Look at rights, protection and webhook. Raises GitUnreachable."""
+        return Rights(self._api).look(base, hook)
+
     # --- pull requests
 
     def _candidates(self, found: Mapping[str, Pull], wanted: set[str], base: str) -> Iterator[Any]:
@@ -161,7 +165,7 @@ class GiteaPulls:
 
     def _listed(self, query: Mapping[str, str], number: int) -> list[Any]:
         paged = {**query, "limit": PAGE_SIZE, "page": number}
-        return _rows(self._api.ask("GET", f"{self._api.repo}/pulls", query=paged))
+        return rows_of(self._api.ask("GET", f"{self._api.repo}/pulls", query=paged))
 
     def _opened(self, page: Page, title: str) -> Pull:
         base = page.base or self._api.default_branch()
@@ -172,7 +176,7 @@ class GiteaPulls:
             known = self.find(base, (page.branch,)).get(page.branch)
             if known is not None and known.state == "open":
                 return self.show(page, known)
-        if answer.status == 422 and "no changes" in _said(answer):
+        if answer.status == 422 and "no changes" in words_of(answer):
             return Pull(page.branch, "")
         pull = _pull(self._api.good(answer, "POST"))
         if page.ready:
@@ -190,14 +194,14 @@ class GiteaPulls:
                 "forge.reviewers_not_asked",
                 repo=self._way.repo,
                 number=pull.number,
-                error=_said(answer),
+                error=words_of(answer),
             )
 
 
 class _Refusals:
     """What it means that Gitea has not merged."""
 
-    def __init__(self, api: _Api) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
 
     def of_merge(self, pull: Pull, sha: str, answer: Answer) -> GitError | None:
@@ -221,20 +225,20 @@ class _Refusals:
                 "called off again."
             )
         if answer.status == 409:
-            return self._conflict(answer, now, _text(body, "base", "ref"))
-        return self._not_allowed(answer, now, _text(body, "base", "ref"))
+            return self._conflict(answer, now, text_at(body, "base", "ref"))
+        return self._not_allowed(answer, now, text_at(body, "base", "ref"))
 
     def _head_elsewhere(self, pull: Pull, sha: str, now: Pull) -> GitError:
         """Gitea learns of a push a little later than git; or somebody pushed."""
         there = self._api.ask("GET", f"{self._api.repo}/branches/{part(pull.branch)}")
-        at = _text(there, "commit", "id")
+        at = text_at(there, "commit", "id")
         if at == sha:
             return _NotYet(f"Gitea has not taken up the newest push to #{now.number} yet.")
         message = f"{pull.branch} is at {at}, not at {sha}: somebody pushed meanwhile."
         return GitMoved(message, branch=pull.branch, expected=sha, actual=at)
 
     def _conflict(self, answer: Answer, now: Pull, base: str) -> GitError:
-        said = _said(answer)
+        said = words_of(answer)
         if "head out of date" in said:
             return _NotYet(f"Gitea has not taken up the newest push to #{now.number} yet.")
         if "push out of date" in said:
@@ -244,7 +248,7 @@ class _Refusals:
         return GitHeld(f"Gitea sees a conflict between #{now.number} and {base}: {said}")
 
     def _not_allowed(self, answer: Answer, now: Pull, base: str) -> GitError:
-        said = _said(answer)
+        said = words_of(answer)
         if "try again later" in said:
             # The same words while it finds out and for a conflict: git says later which it was.
             return _NotYet(f"Gitea does not know #{now.number} to be free of conflicts.")
@@ -274,79 +278,6 @@ class _Refusals:
         return found
 
 
-class _Api:
-    """Exchanges about one repo."""
-
-    def __init__(self, service: Service, repo: str, token: Callable[[], str]) -> None:
-        self.name = repo
-        self.repo = "/repos/" + "/".join(part(each) for each in repo.split("/"))
-        self._service, self._token = service, token
-        self._default = ""
-
-    def of(self, pull: Pull) -> str:
-        """Where a pull request is."""
-        return f"{self.repo}/pulls/{pull.number}"
-
-    def default_branch(self) -> str:
-        """The repo's default branch, asked for once."""
-        if not self._default:
-            self._default = _text(self.ask("GET", self.repo), "default_branch")
-        if not self._default:
-            raise GitUnreachable("Gitea answered something that is no repository.")
-        return self._default
-
-    def statuses(self, sha: str) -> dict[str, Any]:
-        """The newest status of each context of this commit."""
-        path = f"{self.repo}/commits/{part(sha)}/status"
-        combined = self.ask("GET", path, query={"limit": PAGE_SIZE})
-        return {_text(each, "context"): each for each in _rows(combined.get("statuses") or [])}
-
-    def ask(
-        self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None
-    ) -> Any:
-        return self.good(self.answer(method, path, body, query), method)
-
-    def answer(
-        self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None
-    ) -> Answer:
-        headers = {"Authorization": f"token {self._token()}"} if self._token() else {}
-        try:
-            return self._service.ask(method, path, query=query, body=body, headers=headers)
-        except NoAnswer as error:
-            raise GitUnreachable(f"Gitea gives no answer: {error.message}") from error
-
-    def good(self, answer: Answer, method: str) -> Any:
-        if answer.ok:
-            return answer.body if answer.body is not None else {}
-        raise self.no(answer, method)
-
-    def no(self, answer: Answer, what: str) -> GitError:
-        """An answer that is none of those asked for, in words a person can act on."""
-        status, said, repo = answer.status, _said(answer), self.name
-        if status >= 500 or status == 429:
-            return GitUnreachable(f"Gitea cannot answer for {repo} now ({status} {said}).")
-        message, fix = _REFUSALS.get(status, (f"said no to a {what}", "Look at the message."))
-        return GitRefused(f"Gitea {message} for {repo} ({status} {said}).", suggested_fix=fix)
-
-
-_REFUSALS: Final = {
-    401: (
-        "does not take orch's token",
-        "Make a token for orch's user, scopes write:repository, write:issue and read:user.",
-    ),
-    403: (
-        "does not let orch's user do this",
-        "Give its token the scopes write:repository and write:issue, and the user the right to "
-        "write to the repo.",
-    ),
-    404: (
-        "shows orch's user nothing",
-        "Check the repo's forge_repo, and that orch's user may read it.",
-    ),
-    423: ("has it archived or locked", "Unarchive the repo, or take it out of orch.toml."),
-}
-
-
 class _NotYet(GitHeld):
     """It may be merged in a moment."""
 
@@ -359,12 +290,12 @@ def _pull(body: Any) -> Pull:
     merged = bool(body.get("merged"))
     is_open = body.get("state") == "open"
     return Pull(
-        _text(body, "head", "ref"),
-        _text(body, "head", "sha"),
+        text_at(body, "head", "ref"),
+        text_at(body, "head", "sha"),
         "merged" if merged else "open" if is_open else "closed",
         number,
-        _page_url(_text(body, "html_url")),
-        _text(body, "merge_commit_sha") if merged else "",
+        _page_url(text_at(body, "html_url")),
+        text_at(body, "merge_commit_sha") if merged else "",
     )
 
 
@@ -379,22 +310,3 @@ def _is_own(body: Any) -> bool:
     """Whether it comes from the repo itself: a fork may have a branch of any name."""
     head, base = (body.get(side) or {} for side in ("head", "base"))
     return bool(head.get("repo_id") == base.get("repo_id"))
-
-
-def _rows(value: Any) -> list[Any]:
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise GitUnreachable("Gitea answered something that is no list.")
-    return value
-
-
-def _text(body: Any, *path: str) -> str:
-    for name in path:
-        body = body.get(name) if isinstance(body, dict) else None
-    return body if isinstance(body, str) else ""
-
-
-def _said(answer: Answer) -> str:
-    """What Gitea said of it; a conflict comes in a form of its own."""
-    body = answer.body if isinstance(answer.body, dict) else {}
-    said = body.get("message") or body.get("StdErr") or answer.text
-    return names.cleaned(str(said or "no reason"), SAID_LIMIT)
