@@ -87,6 +87,11 @@ def _settings(session: Session) -> Iterator[Finding]:
 
 
 def _database(session: Session) -> Iterator[Finding]:
+    url = session.settings.store_url
+    path = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    if path is not None and not path.exists():  # to open it would make it
+        yield Finding("database", "wrong", "There is none yet.", "Run `orch db upgrade`.")
+        return
     store = bootstrap.build_store(session.settings)
     try:
         yield from checks.database(store)

@@ -231,3 +231,8 @@ def test_plane_is_asked_whether_it_lets_orch_work(
     assert abs(world.client.moment - utc_now()) < timedelta(seconds=30)
     assert ("repo acme/shop", "wrong") in found
     assert "a-wrong-key" not in " ".join(found.values())
+
+
+def test_a_line_without_a_database_is_told_so_and_gets_none(bare_orch: CommandLine) -> None:
+    assert _findings(bare_orch, 1)["database", "wrong"] == "There is none yet."
+    assert list(bare_orch.folder.iterdir()) == []
