@@ -70,7 +70,9 @@ class Rights:
         name = text_at(branch, "effective_branch_protection_name") or base
         answer = self._api.answer("GET", f"{self._api.repo}/branch_protections/{part(name)}")
         if answer.status in KEPT:
-            self._notes.append(f"Not known, as only an administrator is told: how {base} is protected.")
+            self._notes.append(
+                f"Not known, as only an administrator is told: how {base} is protected."
+            )
         else:
             self._protection(base, self._api.good(answer, "GET"))
 
@@ -93,7 +95,9 @@ class Rights:
     def _hook(self, address: str) -> None:
         answer = self._api.answer("GET", f"{self._api.repo}/hooks", query={"limit": PAGE_SIZE})
         if answer.status in KEPT:
-            self._notes.append("Not known, as only an administrator is told: which webhooks the repo has.")
+            self._notes.append(
+                "Not known, as only an administrator is told: which webhooks the repo has."
+            )
             return
         hooks = [
             TheirWebhook(

@@ -51,7 +51,9 @@ def _hooks(repository: Repository, hook: str, advice: list[str], notes: list[str
         return
     answer = repository.ask("GET", "/hooks", query={"per_page": PAGE}, also=KEPT)
     if not answer.ok:
-        notes.append("Not known, as only an administrator is told: which webhooks the repository has.")
+        notes.append(
+            "Not known, as only an administrator is told: which webhooks the repository has."
+        )
         return
     advice += wanting([_hook(each) for each in answer.body], hook, EVENTS)
 
