@@ -23,20 +23,24 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "no_worker": ("agent.unserved", "agent.served"),
 }
 """What the ledger says when an alarm of a kind begins and ends."""
+TOLD: Final = ("beat", "broker", "clause", "feed", "stalled", "sweep")
+"""Which troubles of the line are told."""
 Wrong = Mapping[tuple[str, str], str]
 """What is wrong now: kind and subject, and a sentence."""
 
 
-def look(line: Line, tick_seconds: float) -> list[str]:
+def look(line: Line) -> list[str]:
     """Compare what is wrong now with what was; the sentences that were told."""
-    found = health.report(line, tick_seconds)
+    found = health.report(line)
     if not found["database"]:
         return []  # nothing can be written down
     wrong = {
         ("degraded", name): sentence
-        for name, sentence in health.troubles(found, tick_seconds).items()
-        if name.partition(":")[0] in ("beat", "broker", "clause", "feed", "stalled")
+        for name, sentence in health.troubles(found, line.limits).items()
+        if name.partition(":")[0] in TOLD
     }
+    if found["sweep"]["at"] is None:
+        wrong.pop(("degraded", "sweep"), None)  # a new line is swept first when its time has come
     gate = replace(line.gate, degraded=frozenset(found["degraded"]))
 
     def keep(conn: Connection) -> list[str]:

@@ -97,6 +97,8 @@ def build_gate(settings: Settings) -> Gate:
 def build_limits(settings: Settings) -> Limits:
     """The numbers the line runs by."""
     return Limits(
+        tick=settings.tick_seconds,
+        sweep=settings.sweep_seconds,
         lease=settings.lease_seconds,
         heartbeat=settings.heartbeat_seconds,
         start_deadline=settings.start_deadline_seconds,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from orch import health
 from orch.errors import OrchError
@@ -103,15 +103,11 @@ def broker(line: Line) -> Iterator[Finding]:
     yield Finding("broker", "wrong", "It does not answer: nothing starts.", fix)
 
 
-def attendance(line: Line, tick_seconds: float, agents: Iterable[str]) -> Iterator[Finding]:
+def attendance(line: Line, agents: Iterable[str]) -> Iterator[Finding]:
     """Whether somebody ticks, and who serves each of these agents."""
-    found = health.report(line, tick_seconds)
-    wrong = health.troubles(found, tick_seconds)
-    if "beat" in wrong:
-        fix = "Start `orch beat` and `orch control`, or `orch up`."
-        yield Finding("dispatcher", "wrong", f"{_sentence(wrong['beat'])}", fix)
-    else:
-        yield _well("dispatcher", f"Beat rang {found['beat']['seconds']:.0f} s ago.")
+    found = health.report(line)
+    wrong = health.troubles(found, line.limits)
+    yield from _rounds(found, wrong)
     for name in agents:
         known = found["agents"].get(name) or {"workers": 0, "slots": 0}
         about, workers = f"agent {name}", known["workers"]
@@ -124,6 +120,19 @@ def attendance(line: Line, tick_seconds: float, agents: Iterable[str]) -> Iterat
     for name, said in wrong.items():
         if name.partition(":")[0] in ("stalled", "clause", "notices"):
             yield Finding("line", "wrong", _sentence(said), "Look at GET /healthz and the logs.")
+
+
+def _rounds(found: dict[str, Any], wrong: dict[str, str]) -> Iterator[Finding]:
+    if "beat" in wrong:
+        fix = "Start `orch beat` and `orch control`, or `orch up`."
+        yield Finding("dispatcher", "wrong", f"{_sentence(wrong['beat'])}", fix)
+    else:
+        yield _well("dispatcher", f"Beat rang {found['beat']['seconds']:.0f} s ago.")
+    if "sweep" in wrong:
+        # A new line is swept first when its time has come.
+        verdict: Verdict = "look" if found["sweep"]["at"] is None else "wrong"
+        fix = "Look into the log of `orch control` for what the sweep met."
+        yield Finding("dispatcher", verdict, _sentence(wrong["sweep"]), fix)
 
 
 def versions(line: Line, mine: str) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from orch.errors import StoreUnavailable
-from orch.line import Line
+from orch.line import Limits, Line
 from orch.outside import inbox
 from orch.store import feeds, outbox, probes, revisions, views, vitals, watches
 from orch.store.session import Connection
@@ -15,7 +15,7 @@ STUCK_SECONDS: Final = 15.0
 """A worker starts what it was given within a fraction of a second. A claim so old, beside live
 workers, means that messages do not arrive."""
 TICKS_MISSED: Final = 5
-"""So many ticks may be late before the line counts as unattended."""
+"""So many ticks, or sweeps, may be missing before the line counts as unattended."""
 SILENT_SECONDS: Final = 120.0
 """So long a tracker or forge may be away before that is worth a word."""
 TRIES: Final = 3
@@ -29,11 +29,8 @@ def require_ready(line: Line) -> None:
     revisions.require_current(line.store)
 
 
-def report(line: Line, tick_seconds: float, sweep_seconds: float | None = None) -> dict[str, Any]:
-    """What healthz says: `ok`, or `degraded` with each thing that is wrong named in `problems`.
-
-    Whether every repo is looked at in time is judged where `sweep_seconds` says how often.
-    """
+def report(line: Line) -> dict[str, Any]:
+    """What healthz says: `ok`, or `degraded` with each thing that is wrong named in `problems`."""
     broker = line.queue.reachable()
     try:
         found = line.store.read(lambda conn: _look(conn, line))
@@ -46,13 +43,11 @@ def report(line: Line, tick_seconds: float, sweep_seconds: float | None = None) 
             "broker": broker,
         }
     shown = {"database": True, "broker": broker, "degraded": degraded, **found}
-    problems = [*troubles(shown, tick_seconds).values()]
-    if sweep_seconds is not None:
-        problems += _late_sweep(shown["sweep"]["seconds"], sweep_seconds)
+    problems = [*troubles(shown, line.limits).values()]
     return {"status": "degraded" if problems else "ok", "problems": problems, **shown}
 
 
-def for_anybody(found: dict[str, Any], tick_seconds: float) -> dict[str, Any]:
+def for_anybody(found: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """As much of a report as strangers are told: how the line is, and no name, number or reason.
 
     `problems` are words that stay the same, such as `broker` and `worker`.
@@ -61,7 +56,7 @@ def for_anybody(found: dict[str, Any], tick_seconds: float) -> dict[str, Any]:
     if not found["database"]:
         return {**told, "problems": ["database"]}
     beats = {name: {key: found[name][key] for key in ("at", "seconds")} for name in TIMES}
-    wrong = sorted({name.partition(":")[0] for name in troubles(found, tick_seconds)})
+    wrong = sorted({name.partition(":")[0] for name in troubles(found, limits)})
     return {**told, "problems": wrong, "generated_at": found["generated_at"], **beats}
 
 
@@ -115,9 +110,10 @@ def age(since: datetime | None, moment: datetime) -> float | None:
     return None if since is None else max(0.0, round((moment - since).total_seconds(), 3))
 
 
-def troubles(found: dict[str, Any], tick_seconds: float) -> dict[str, str]:
+def troubles(found: dict[str, Any], limits: Limits) -> dict[str, str]:
     """What is wrong in a report, under names that stay the same while the sentences change."""
-    wrong = _late_beat(found["beat"]["seconds"], tick_seconds)
+    late = late_rounds(found, limits)
+    wrong = {name: ROUNDS[name](found[name]["seconds"]) for name in late if late[name]}
     for name, known in found["agents"].items():
         if not known["workers"]:
             wrong[f"worker:{name}"] = f"no worker serves {name}"
@@ -135,24 +131,28 @@ def troubles(found: dict[str, Any], tick_seconds: float) -> dict[str, str]:
     return wrong | _unsent(found["notices"])
 
 
-def is_late(seconds: float | None, every: float) -> bool:
-    """Whether what should happen every so many seconds has not, for as long as counts as never."""
-    return seconds is None or seconds > TICKS_MISSED * every
+def late_rounds(found: dict[str, Any], limits: Limits) -> dict[str, bool]:
+    """Which of what should happen again and again has not, for as long as counts as never."""
+    told = {"beat": limits.tick, "sweep": limits.sweep}
+    ages = {name: found.get(name, {}).get("seconds") for name in told}
+    return {
+        name: ages[name] is None or ages[name] > TICKS_MISSED * every
+        for name, every in told.items()
+    }
 
 
-def _late_sweep(seconds: float | None, every: float) -> list[str]:
-    if not is_late(seconds, every):
-        return []
+def _said_of_beat(seconds: float | None) -> str:
+    return "beat has never rung" if seconds is None else f"beat last rang {seconds:.0f} s ago"
+
+
+def _said_of_sweep(seconds: float | None) -> str:
     if seconds is None:
-        return ["the dispatcher has never looked at every repo"]
-    return [f"the dispatcher last looked at every repo {seconds:.0f} s ago"]
+        return "the dispatcher has never looked at every repo"
+    return f"the dispatcher last looked at every repo {seconds:.0f} s ago"
 
 
-def _late_beat(seconds: float | None, tick_seconds: float) -> dict[str, str]:
-    if seconds is None:
-        return {"beat": "beat has never rung"}
-    late = is_late(seconds, tick_seconds)
-    return {"beat": f"beat last rang {seconds:.0f} s ago"} if late else {}
+ROUNDS: Final = {"beat": _said_of_beat, "sweep": _said_of_sweep}
+"""What is to happen again and again, and what is said of it when it does not."""
 
 
 def _unread(webhooks: dict[str, dict[str, Any]]) -> dict[str, str]:

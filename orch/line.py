@@ -17,6 +17,10 @@ from orch.store.session import Store
 class Limits:
     """The numbers the line runs by: seconds, and at the end counts."""
 
+    tick: float = 2
+    """How often beat rings the dispatcher."""
+    sweep: float = 60
+    """How often every repo is looked at."""
     lease: float = 60
     heartbeat: float = 15
     start_deadline: float = 60

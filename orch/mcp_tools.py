@@ -41,7 +41,6 @@ class Desk:
 
     line: Line
     clock: Clock
-    tick_seconds: float
 
 
 # --- what they do -----------------------------------------------------------------------------
@@ -98,7 +97,7 @@ def _agents(desk: Desk, _asked: Asked, _: Holder) -> dict[str, Any]:
 
 
 def _health(desk: Desk, _asked: Asked, _: Holder) -> dict[str, Any]:
-    return health.report(desk.line, desk.tick_seconds)
+    return health.report(desk.line)
 
 
 Does = Callable[[Desk, Any, Holder], dict[str, Any]]

@@ -189,7 +189,7 @@ def watch(of: Line, settings: Settings) -> None:
     told be sent in a process beside us."""
     if _our_turn(of, "watch", WATCH_SECONDS):
         head_watch.look(of)
-        alarms.look(of, settings.tick_seconds)
+        alarms.look(of)
         inbox.prune(of)
     wanted = bootstrap.build_subscription(settings)
     notices.collect(of, wanted)

@@ -318,7 +318,7 @@ def healthz(call: Call[Given]) -> dict[str, Any]:
     desk = call.desk
     if entrance.may_read(desk.line, desk.settings, request):
         return desk.health()
-    return health.for_anybody(desk.health(), desk.settings.tick_seconds)
+    return health.for_anybody(desk.health(), desk.line.limits)
 
 
 @ROUTES.add("GET", "/readyz", None)

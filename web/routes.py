@@ -121,9 +121,8 @@ class Desk:
 
     def health(self) -> dict[str, Any]:
         """How the line is; asked anew at most once a second, because anybody may ask."""
-        every = self.settings.tick_seconds, self.settings.sweep_seconds
         found: dict[str, Any] = self._health.get(
-            self.clock(), 1.0, lambda: health.report(self.line, *every)
+            self.clock(), 1.0, lambda: health.report(self.line)
         )
         return found
 

@@ -106,7 +106,7 @@ def _of_the_line(session: Session) -> dict[str, Check]:
         "indexes": partial(checks.complete, line.store),
         "clock": partial(checks.clock, line, clock.utc_now),
         "broker": partial(checks.broker, line),
-        "dispatcher": partial(checks.attendance, line, settings.tick_seconds, agents),
+        "dispatcher": partial(checks.attendance, line, agents),
         "feeds": partial(checks.feeds_of, line),
         "webhooks": partial(_heard, line, settings),
         "workers": partial(checks.versions, line, orch.__version__),

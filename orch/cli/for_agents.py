@@ -51,7 +51,7 @@ def _serve(session: Session, http: bool, where: dict[str, Any], controls: bool) 
     # Whoever only looks never rings, and need not load what rings.
     queue = bootstrap.build_queue(settings) if controls else session.bell
     line = bootstrap.build_line(settings, queue)
-    desk = Desk(line, clock.utc_now, settings.tick_seconds)
+    desk = Desk(line, clock.utc_now)
     answering = serving.Answering(desk, controls, settings.mcp_token.get_secret_value())
     try:
         if http:

@@ -85,7 +85,7 @@ def seat(kept_sqlite: Store) -> Seat:
     rig.workers()
     # Beside the rig's own ids, which are short.
     line = replace(rig.line, new_id=new_id)
-    return Seat(rig, Answering(Desk(line, rig.clock, 2.0)))
+    return Seat(rig, Answering(Desk(line, rig.clock)))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from orch.store.moments import Moment
 from orch.store.session import Connection, Row
 from tests.factories import Rig
 
-TICK = 2.0
 BROKER = "the broker does not answer"
 
 
@@ -23,7 +22,7 @@ def look(rig: Rig, after: float = 0, beats: bool = True) -> list[str]:
     rig.clock.advance(after)
     if beats:
         rig.store.write(lambda conn: fleet.note_beat(conn, "beat", rig.clock()))
-    return alarms.look(rig.line, TICK)
+    return alarms.look(rig.line)
 
 
 def told(rig: Rig, *kinds: str) -> list[tuple[str, str]]:
@@ -118,7 +117,7 @@ def test_of_two_who_look_at_once_one_tells(rig: Rig, monkeypatch: pytest.MonkeyP
         return tell(conn, row, now)
 
     monkeypatch.setattr(watches, "tell_alarm", after_another)
-    assert (alarms.look(rig.line, TICK), said) == ([], [True])
+    assert (alarms.look(rig.line), said) == ([], [True])
 
 
 def test_while_the_database_is_away_nothing_is_written(

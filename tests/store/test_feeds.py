@@ -113,7 +113,7 @@ def test_health_tells_of_one_that_does_not_answer_when_it_has_lasted(desk: Desk)
 
 
 def feed_problems(desk: Desk) -> list[str]:
-    found = health.report(desk.rig.line, 5)
+    found = health.report(desk.rig.line)
     return [each for each in found["problems"] if FEED in each]
 
 

@@ -120,11 +120,11 @@ def test_it_is_shown_until_it_is_over(rig: Rig) -> None:
     shown = rig.lanes()["app"]["head_watch"]
     assert (shown["since"], shown["work_item_id"], shown["waiting"]) == (since, A, 1)
     assert rig.why(B)["head_watch"] == shown
-    assert problem in health.report(rig.line, 2)["problems"]
+    assert problem in health.report(rig.line)["problems"]
     rig.order("pause", A)
     look(rig)
     assert rig.lanes()["app"]["head_watch"] is None
-    assert problem not in health.report(rig.line, 2)["problems"]
+    assert problem not in health.report(rig.line)["problems"]
 
 
 def test_the_policy_parks_a_head_that_nobody_works_on_once(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
+from orch import alarms, doctor, mcp_tools
+from orch.bootstrap import build_limits
+from orch.config import Settings
 from orch.health import STUCK_SECONDS
 from orch.store import feeds, fleet, ledger
+from orch.tokens import Holder
 from tests.web.conftest import Web
 
 
@@ -41,6 +46,42 @@ def test_a_beat_that_is_late_is_named(web: Web) -> None:
     healthy(web)
     web.rig.clock.advance(30)
     assert health(web)["problems"] == ["beat last rang 30 s ago"]
+
+
+@pytest.mark.parametrize(("ago", "is_late"), [(3000, False), (3001, True)])
+def test_a_sweep_is_late_by_its_own_interval_whoever_asks(
+    web: Web, ago: float, is_late: bool
+) -> None:
+    rig = web.rig
+    rig.limits = build_limits(Settings.model_validate({"sweep_seconds": 600}))
+    web.line = replace(web.line, limits=rig.limits)
+    healthy(web)
+    rig.clock.advance(ago)
+    rig.workers()
+    rig.store.write(lambda conn: fleet.note_beat(conn, "beat", rig.clock()))
+    (tool,) = (each for each in mcp_tools.READING if each.name == "health")
+    desk = mcp_tools.Desk(rig.line, rig.clock)
+    found = doctor.attendance(rig.line, ())
+    told = [
+        health(web)["problems"],
+        tool.does(desk, mcp_tools.Asked(), Holder("ann", "viewer"))["problems"],
+        [each.said[0].lower() + each.said[1:-1] for each in found if each.verdict != "well"],
+    ]
+    late = [f"the dispatcher last looked at every repo {ago:.0f} s ago"] * is_late
+    assert told == [late] * 3
+    assert alarms.look(rig.line) == []
+    rig.clock.advance(alarms.LASTS)
+    assert any("looked at every repo" in each for each in alarms.look(rig.line)) == is_late
+
+
+def test_a_line_that_is_not_swept_yet_is_told_to_nobody_who_does_not_ask(web: Web) -> None:
+    rig = web.rig
+    rig.workers()
+    for _ in range(3):
+        rig.store.write(lambda conn: fleet.note_beat(conn, "beat", rig.clock()))
+        assert alarms.look(rig.line) == []
+        rig.clock.advance(alarms.LASTS)
+    assert "the dispatcher has never looked at every repo" in health(web)["problems"]
 
 
 def test_agents_nobody_serves_are_named(web: Web) -> None:

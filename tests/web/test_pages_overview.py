@@ -87,9 +87,7 @@ def test_a_broker_that_is_away_and_a_beat_that_is_late_are_said(
 ) -> None:
     web.rig.store.write(lambda conn: fleet.note_beat(conn, "beat", web.rig.clock()))
     web.rig.workers()
-    assert health.report(web.line, 2, 60)["problems"] == [
-        "the dispatcher has never looked at every repo"
-    ]
+    assert health.report(web.line)["problems"] == ["the dispatcher has never looked at every repo"]
     web.rig.store.write(lambda conn: fleet.note_beat(conn, "sweep", web.rig.clock()))
     assert "well" in card(first(web), "health").one("header").text
     tag = client_of(web).get("/ui/").headers["ETag"]

@@ -9,8 +9,7 @@ from werkzeug.wrappers import Response as Answer
 
 from orch import head_watch
 from orch import overview as outline
-from orch.config import Settings
-from orch.health import is_late
+from orch.health import late_rounds
 from web.given import Given
 from web.pages import frame
 from web.pages.frame import PAGES
@@ -35,15 +34,6 @@ def overview(call: Call[Given]) -> Response:
     return frame.live(call, "overview.html", lambda: facts(call, health), also, BEAT_SECONDS)
 
 
-def late(health: dict[str, Any], settings: Settings) -> dict[str, bool]:
-    """Which of what should happen again and again has not, for as long as that counts as never."""
-    every = {"beat": settings.tick_seconds, "sweep": settings.sweep_seconds}
-    return {
-        name: is_late(health.get(name, {}).get("seconds"), seconds)
-        for name, seconds in every.items()
-    }
-
-
 def facts(call: Call[Given], health: dict[str, Any]) -> dict[str, Any]:
     """What the page shows."""
     seen = outline.overview(call.desk.line)
@@ -54,5 +44,5 @@ def facts(call: Call[Given], health: dict[str, Any]) -> dict[str, Any]:
         "trend": trend,
         "landed": sum(point["value"] for point in trend["landed"]),
         "late_heads": head_watch.late(call.desk.line),
-        "late": late(health, call.desk.settings),
+        "late": late_rounds(health, call.desk.line.limits),
     }
