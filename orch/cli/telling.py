@@ -141,7 +141,8 @@ def _sums(told: Told) -> Iterable[str]:
     if commits:
         yield "Commits: " + ", ".join(f"{name} {sha[:12]}" for name, sha in commits.items())
     if told["landing"]:
-        yield f"Landed in {told['landing'].get('rounds', '?')} rounds."
+        rounds = told["landing"].get("rounds", "?")
+        yield f"Landed in {rounds} round{'' if rounds == 1 else 's'}."
     if told["usage"]:
         known = [name for name in WORDS_OF_USAGE if name in told["usage"]]
         used = (WORDS_OF_USAGE[name].format(told["usage"][name]) for name in known)

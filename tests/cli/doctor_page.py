@@ -184,6 +184,7 @@ def _healthy(place: Place) -> None:
     place.orch.staff("developer", slots=2)
     store = place.orch.line().store
     store.write(lambda conn: fleet.note_beat(conn, "beat", DATABASE_TIME))
+    store.write(lambda conn: fleet.note_beat(conn, "sweep", DATABASE_TIME, mended=0))
     store.write(lambda conn: inbox.hear(conn, "gitea", DATABASE_TIME))
     store.dispose()
 
