@@ -18,6 +18,7 @@ MEASURES: dict[str, tuple[str, Callable[[bool], Iterator[Ratio]]]] = {
     "e": ("drain", lines.drain),
     "f": ("overview and page", pages.measure),
     "g": ("start and end of a job", moves.measure),
+    "h": ("the longest page of the line", pages.as_html),
 }
 
 

@@ -22,6 +22,8 @@ class Ratio:
     at_most: float | None = None
     at_least: float | None = None
     note: str = ""
+    budget: float | None = None
+    """What ours may be at most on any machine, in its unit."""
 
     @property
     def value(self) -> float:
@@ -30,6 +32,8 @@ class Ratio:
     @property
     def verdict(self) -> str:
         """`pass` or `FAIL` against the bar; empty where there is none."""
+        if self.budget is not None:
+            return "pass" if self.ours <= self.budget else "FAIL"
         if self.at_most is not None:
             return "pass" if self.value <= self.at_most else "FAIL"
         if self.at_least is not None:
@@ -38,6 +42,8 @@ class Ratio:
 
     @property
     def bar(self) -> str:
+        if self.budget is not None:
+            return f"≤ {self.budget:g} {self.unit}"
         if self.at_most is not None:
             return f"≤ {self.at_most:g}×"
         return "–" if self.at_least is None else f"≥ {self.at_least:g}×"

@@ -244,7 +244,8 @@ def live_jobs(conn: Connection, gate: Gate, names: Sequence[str]) -> list[RowMap
             jobs.c.status,
             jobs.c.attempt,
             jobs.c.worker,
-            jobs.c.claimed_at.label("since"),
+            # Who writes a running row by hand may leave out when.
+            func.coalesce(jobs.c.claimed_at, jobs.c.created_at).label("since"),
             jobs.c.started_at,
             jobs.c.lease_until,
             jobs.c.stop_requested,

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from orch import preview
 from orch.controls import VERBS, Order
 from orch.store import answers
-from orch.store.schema import tasks
+from orch.store.schema import jobs, tasks
 from tests.factories import Rig, dump
 from tests.web.conftest import Web
 from tests.web.reader import Element, client_of, read, values
@@ -303,5 +303,9 @@ def test_hand_written_states_do_not_break_the_pages(web: Web) -> None:
     web.rig.task("APP-1", job=None)
     odd = update(tasks).where(tasks.c.work_item_id == "APP-1").values(stage="limbo")
     web.rig.store.write(lambda conn: conn.execute(odd))
-    for address in ("/ui/", "/ui/line", "/ui/control?verb=pause&target=APP-1"):
-        assert client_of(web).get(address).status_code == 200
+    web.rig.task("APP-2", "development", repo="lib")
+    bare = update(jobs).where(jobs.c.task_id == web.rig.row_id("APP-2")).values(status="running")
+    web.rig.store.write(lambda conn: conn.execute(bare))
+    tasks_pages = ("/ui/tasks/APP-1", "/ui/tasks/APP-2", "/ui/control?verb=pause&target=APP-1")
+    for address in ("/ui/", "/ui/line", "/ui/agents", "/ui/repos/lib", "/ui/simulate", *tasks_pages):
+        assert client_of(web).get(address).status_code == 200, address
