@@ -307,5 +307,12 @@ def test_hand_written_states_do_not_break_the_pages(web: Web) -> None:
     bare = update(jobs).where(jobs.c.task_id == web.rig.row_id("APP-2")).values(status="running")
     web.rig.store.write(lambda conn: conn.execute(bare))
     tasks_pages = ("/ui/tasks/APP-1", "/ui/tasks/APP-2", "/ui/control?verb=pause&target=APP-1")
-    for address in ("/ui/", "/ui/line", "/ui/agents", "/ui/repos/lib", "/ui/simulate", *tasks_pages):
+    for address in (
+        "/ui/",
+        "/ui/line",
+        "/ui/agents",
+        "/ui/repos/lib",
+        "/ui/simulate",
+        *tasks_pages,
+    ):
         assert client_of(web).get(address).status_code == 200, address
