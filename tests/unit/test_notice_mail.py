@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 import structlog.testing
 
 from orch.adapters.notice_mail import MailChannel
@@ -112,6 +114,16 @@ def test_a_wrong_password_is_told_without_repeating_it(certificate: Path) -> Non
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.fixture
+def every_level() -> Iterator[None]:
+    """Whatever level a test before this one has set for this process, all is logged."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("every_level")
 def test_one_receiver_that_is_refused_keeps_it_from_nobody_else() -> None:
     with receivers.mail_receiver() as receiver, structlog.testing.capture_logs() as logged:
         receiver.answer_to[TO[1]] = "550 unknown"
